@@ -1,0 +1,28 @@
+"""The settings that the stack reads at import, decided before anything heavy is imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+DEFAULTS = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # spinning OpenMP threads slow shared cores down by a factor of ten
+    "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL would report each start
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",  # or tokenizers warn at every fork of a data loader
+    "HF_HUB_DISABLE_SYMLINKS_WARNING": "1",
+    "WANDB_SILENT": "true",
+    "WANDB_DISABLE_CODE": "true",  # no source code and no diff of it leaves the machine by way of a log
+}
+
+
+def prepare() -> None:
+    """Set each default that the user has not set. Call it before the first import of torch."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def cache() -> Path:
+    """Where converted models are kept: `MEDSLM_CACHE`, or `~/.cache/medslm` as XDG_CACHE_HOME has it."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(os.environ.get("MEDSLM_CACHE") or Path(home) / "medslm")

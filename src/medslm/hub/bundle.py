@@ -1,0 +1,178 @@
+"""What a run publishes: an allow-list of files, checked before the network is touched."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import re
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy
+import yaml
+from huggingface_hub.repocard import metadata_load
+from safetensors import SafetensorError, safe_open
+
+from medslm import files
+from medslm.errors import MedslmError
+
+WEIGHTS, CONFIG, CARD, SUMS = "adapter_model.safetensors", "adapter_config.json", "README.md", "SHA256SUMS"
+FROM_ADAPTER = (
+    WEIGHTS,
+    CONFIG,
+    "chat_template.jinja",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+)
+FROM_RUN = (CARD, "run.json", "scores.json", "loss.png", ".eval_results/*.yaml")
+TOKEN = re.compile(rb"hf_[A-Za-z0-9]{20,}")
+BINARY = (".safetensors", ".png", ".model")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+INFINITE = {
+    "F64": ("<u8", 0x7FF << 52),
+    "F32": ("<u4", 0xFF << 23),
+    "F16": ("<u2", 0x1F << 10),
+    "BF16": ("<u2", 0xFF << 7),
+}
+"""Float type -> unsigned type of its size, and the exponent bits: all set in NaN and infinity, and only there."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The files of one run as they will lie in the repository."""
+
+    files: dict[str, Path]
+    """Path in the repository -> path on this disk."""
+    left_out: tuple[str, ...]
+    """What else lies in the run's folder."""
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Path in the repository -> SHA-256."""
+
+    @property
+    def sums(self) -> bytes:
+        """The content of `SHA256SUMS`, for `sha256sum -c`."""
+        return "".join(f"{digest}  {path}\n" for path, digest in sorted(self.sha256.items())).encode()
+
+
+def is_ours(path: str) -> bool:
+    """Whether a push may have put this path into a repository."""
+    return path == SUMS or any(fnmatch.fnmatchcase(path, pattern) for pattern in FROM_ADAPTER + FROM_RUN)
+
+
+def collect(run: Path) -> Bundle:
+    """The bundle of a run folder, or `MedslmError` with what is wrong with it."""
+    if not run.is_dir():
+        raise MedslmError(f"there is no run at {run}; train one first, then `make eval card push NAME={run.name}`")
+    adapter = run / "adapter"
+    chosen = {name: adapter / name for name in FROM_ADAPTER if (adapter / name).is_file()}
+    for pattern in FROM_RUN:
+        chosen |= {path.relative_to(run).as_posix(): path for path in sorted(run.glob(pattern)) if path.is_file()}
+    _check_card_and_adapter(run, chosen)
+    _check_weights(chosen[WEIGHTS])
+    for name, path in chosen.items():
+        _check_for_tokens(name, path)
+    taken = set(chosen.values())
+    rest = (path for path in sorted(run.rglob("*")) if path.is_file() and path not in taken)
+    sums = {name: files.sha256(path) for name, path in chosen.items()}
+    return Bundle(chosen, tuple(path.relative_to(run).as_posix() for path in rest), sums)
+
+
+def _check_card_and_adapter(run: Path, chosen: dict[str, Path]) -> None:
+    """Card, weights and configuration are there and name one base model."""
+    if CARD not in chosen:
+        raise MedslmError(
+            f"{run} has no model card; `make card NAME={run.name}` writes {run / CARD} from what was measured"
+        )
+    for name, reason in ((WEIGHTS, "pickled weights (.bin) are not published"), (CONFIG, "peft writes it")):
+        if name not in chosen:
+            raise MedslmError(f"{run / 'adapter'} has no {name} ({reason}); train the run again")
+    base = base_model(chosen[CONFIG])
+    named = _card_base(chosen[CARD])
+    if named != [base]:
+        raise MedslmError(
+            f"{chosen[CARD]} names {', '.join(map(str, named)) or 'no base model'} under base_model, but the adapter was "
+            f"trained on {base}; `make card NAME={run.name}` writes it from the run"
+        )
+
+
+def base_model(config: Path) -> str:
+    """The Hub id of the base that `adapter_config.json` names; a path on this disk means nothing to anybody else."""
+    found = files.read_json(config, "save_pretrained")
+    base = found.get("base_model_name_or_path") if isinstance(found, dict) else None
+    if not isinstance(base, str) or not HUB_ID.fullmatch(base) or Path(base).exists():
+        raise MedslmError(
+            f"{config} names the base model {base!r}, which is not an id on the Hub (org/name); "
+            "nobody else could load the adapter, so set base_model_name_or_path to the id the base came from"
+        )
+    return base
+
+
+def _card_base(card: Path) -> list[Any]:
+    """The base models that the card's metadata names."""
+    try:
+        metadata = metadata_load(card) or {}
+    except (ValueError, yaml.YAMLError) as error:
+        raise MedslmError(f"the metadata between the --- lines of {card} is not valid YAML: {error}") from error
+    named = metadata.get("base_model") or []
+    return named if isinstance(named, list) else [named]
+
+
+def _check_for_tokens(name: str, path: Path) -> None:
+    """Refuse a text file that holds what looks like a Hub token; the token itself is not repeated."""
+    if not name.endswith(BINARY) and TOKEN.search(path.read_bytes()):
+        raise MedslmError(
+            f"{path} holds something that looks like a Hub token (hf_...), so nothing was sent; remove it, and revoke "
+            "the token at https://huggingface.co/settings/tokens if it is real"
+        )
+
+
+def _check_weights(path: Path) -> None:
+    """Refuse weights that are empty, broken, or hold NaN or infinity."""
+    try:
+        with safe_open(path, framework="numpy") as weights:  # the library checks the header and the size
+            names = list(weights.keys())
+    except (SafetensorError, OSError) as error:
+        raise MedslmError(
+            f"{path} ({path.stat().st_size} bytes) is not a readable safetensors file: {error}"
+        ) from error
+    if not names:
+        raise MedslmError(f"{path} holds no tensor; train the run again")
+    broken = _infinite(path)
+    if broken:
+        raise MedslmError(
+            f"{path} holds NaN or infinity in {len(broken)} of {len(names)} tensors ({broken[0]} first): the training "
+            "diverged; train again with a lower learning rate"
+        )
+
+
+def _infinite(path: Path) -> list[str]:
+    """Names of the tensors with a value that is not finite, read from the bytes, since numpy knows no bfloat16."""
+    with path.open("rb") as stream:
+        size = struct.unpack("<Q", stream.read(8))[0]
+        header = json.loads(stream.read(size))
+    found = []
+    data = numpy.memmap(path, mode="r", offset=8 + size) if path.stat().st_size > 8 + size else numpy.empty(0, "u1")
+    for name, tensor in header.items():
+        if name == "__metadata__" or tensor["dtype"] not in INFINITE:
+            continue
+        kind, exponent = INFINITE[tensor["dtype"]]
+        first, last = tensor["data_offsets"]
+        bits = numpy.frombuffer(data[first:last], dtype=kind)
+        if bool(((bits & exponent) == exponent).any()):
+            found.append(name)
+    return found
+
+
+def git_id(content: bytes) -> str:
+    """The id that git gives a small file, by which the Hub lists it."""
+    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()

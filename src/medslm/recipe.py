@@ -1,0 +1,144 @@
+"""A recipe: everything that decides what a run learns, as one frozen record."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from medslm.errors import MedslmError
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # valid as a file name, a folder and the last part of a Hub id
+
+
+@dataclass(frozen=True)
+class Sft:
+    """Supervised fine-tuning of a LoRA adapter. Raises `MedslmError` for values that cannot be run."""
+
+    name: str
+    """Run, model card and Hub repository carry this name: lower case words joined by hyphens."""
+
+    base: str
+    """Base model preset (`medslm list bases`)."""
+
+    lora: str
+    """LoRA preset (`medslm list loras`)."""
+
+    mixture: Mapping[str, float]
+    """Passes over each corpus per epoch (`medslm list corpora`); 0.5 takes every second example, 2.0 takes all twice."""
+
+    suite: str
+    """What judges the result (`medslm list suites`); its test items are kept out of training."""
+
+    format: str = "chat"
+    """How an example becomes text (`medslm list formats`)."""
+
+    quantization: Literal["none", "nf4"] = "none"
+    """Frozen base weights: as stored, or 4-bit NormalFloat with double quantisation (arXiv:2305.14314)."""
+
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Type of the base's weights and of the arithmetic; `auto` is the fastest that this device computes by itself."""
+
+    max_length: int = 1024
+    """Tokens of prompt and completion; longer examples are dropped whole and counted, never cut."""
+
+    global_batch_size: int = 16
+    """Examples per optimiser step, over all processes; gradient accumulation is derived from it."""
+
+    per_device_train_batch_size: int = 8
+    """Examples per forward pass on one device (the micro-batch)."""
+
+    num_train_epochs: float = 1.0
+    """Passes over the whole mixture."""
+
+    max_steps: int = -1
+    """Optimiser steps; -1 follows `num_train_epochs`."""
+
+    learning_rate: float = 2e-4
+    """Peak learning rate of AdamW."""
+
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
+    """Shape of the learning rate after warm-up."""
+
+    warmup_steps: float = 0.05
+    """Optimiser steps of linear warm-up; below 1 it is a fraction of all steps (transformers >= 5)."""
+
+    weight_decay: float = 0.0
+    """Decoupled weight decay (arXiv:1711.05101)."""
+
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this global L2 norm."""
+
+    validation_fraction: float = 0.05
+    """Part of the mixture held out from training, for the evaluation loss and the choice of the best checkpoint."""
+
+    eval_steps: int = 50
+    """Optimiser steps between evaluations; each is also a checkpoint."""
+
+    logging_steps: int = 5
+    """Optimiser steps between points of the loss curve."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    seed: int = 42
+    """Seed of the mixture's order, the LoRA initialisation and the dropout."""
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise MedslmError(f"a recipe cannot be called '{self.name}'; use lower case words joined by hyphens")
+        if not self.mixture:
+            raise MedslmError(f"recipe '{self.name}' has an empty mixture; name at least one corpus with its passes")
+        for corpus, passes in self.mixture.items():
+            self._check(passes > 0, f"mixture.{corpus}", passes, "above 0")
+        for name in ("max_length", "global_batch_size", "per_device_train_batch_size", "eval_steps", "logging_steps"):
+            self._check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("learning_rate", "num_train_epochs", "max_grad_norm"):
+            self._check(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+        for name in ("warmup_steps", "weight_decay"):
+            self._check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        self._check(self.max_steps == -1 or self.max_steps >= 1, "max_steps", self.max_steps, "-1 or at least 1")
+        self._check(0 < self.validation_fraction < 1, "validation_fraction", self.validation_fraction, "between 0 and 1")
+
+    def _check(self, holds: bool, name: str, value: object, bound: str) -> None:
+        if not holds:
+            raise MedslmError(f"recipe '{self.name}' has {name}={value}; it must be {bound}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field as JSON values, in the order of declaration."""
+        return dataclasses.asdict(self) | {"mixture": dict(self.mixture)}
+
+    def accumulation_steps(self, world_size: int) -> int:
+        """Micro-batches per optimiser step on each of `world_size` processes, so that `global_batch_size` holds exactly.
+
+        Raises `MedslmError` when `per_device_train_batch_size` x `world_size` does not divide it.
+        """
+        per_pass = self.per_device_train_batch_size * world_size
+        if self.global_batch_size % per_pass:
+            raise MedslmError(
+                f"global_batch_size={self.global_batch_size} cannot be split into micro-batches of "
+                f"per_device_train_batch_size={self.per_device_train_batch_size} on {world_size} process(es): "
+                f"{per_pass} does not divide {self.global_batch_size}; change one of the three numbers"
+            )
+        return self.global_batch_size // per_pass
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What two runs must share to be continued in one folder: the recipe and the records its names stand for."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the fields as canonical JSON, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.fields, sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: Mapping[str, Any]) -> list[str]:
+        """`learning_rate 0.0002 -> 0.0001` for each field of `other` (an earlier run) that differs from this one."""
+        names = [name for name in {**other, **self.fields} if other.get(name) != self.fields.get(name)]
+        return [f"{name} {json.dumps(other.get(name))} -> {json.dumps(self.fields.get(name))}" for name in names]

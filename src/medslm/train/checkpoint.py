@@ -1,0 +1,43 @@
+"""Checkpoints: which one to go on from, and whether there is room for the next."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from medslm import files
+from medslm.errors import MedslmError
+from medslm.train.progress import SECONDS
+
+log = logging.getLogger(__name__)
+
+
+def last(folder: Path) -> Path | None:
+    """The newest complete checkpoint. One that was cut off while it was written is removed, and said."""
+    steps = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for path in steps:
+        if (path / SECONDS).exists():  # written after everything else of a checkpoint
+            return path
+        log.warning("%s was cut off while it was written; removed.", path)
+        files.remove(path)
+    return None
+
+
+def seconds(checkpoint: Path | None) -> float:
+    """Training time up to a checkpoint."""
+    return 0.0 if checkpoint is None else float(files.read_json(checkpoint / SECONDS, "the run itself"))
+
+
+def require_space(folder: Path, trainable_parameters: int) -> None:
+    """Raise `MedslmError` if the disk cannot take three checkpoints: two kept and one being written.
+
+    A checkpoint holds each trainable parameter in float32 and AdamW's two moments: 12 bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    needed, free = 3 * 12 * trainable_parameters + 2**26, shutil.disk_usage(folder).free
+    if free < needed:
+        raise MedslmError(
+            f"{folder} needs {needed / 2**30:.2f} GiB for checkpoints and its disk has {free / 2**30:.2f} GiB free; "
+            "free some, or choose another place with --runs"
+        )

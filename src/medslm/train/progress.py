@@ -1,0 +1,67 @@
+"""The progress bar of a training run, and the guards that look at every step."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from medslm import files
+from medslm.errors import MedslmError
+
+
+class Bar(ProgressCallback):  # type: ignore[misc]
+    """Steps, time left, loss and tokens per second in one line; values do not scroll by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since: tuple[float, int] | None = None
+        self._shown: dict[str, str] = {}
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Show the newest losses, and the real (unpadded) tokens per second since the last log."""
+        now, tokens = time.monotonic(), int(state.num_input_tokens_seen)
+        if self._since and tokens > self._since[1]:
+            self._shown["tok/s"] = f"{(tokens - self._since[1]) / (now - self._since[0]):,.0f}"
+        self._since = (now, tokens)
+        self._shown |= {name: f"{logs[name]:.3f}" for name in ("loss", "eval_loss") if logs and name in logs}
+        if self.training_bar is not None:
+            self.training_bar.set_postfix(self._shown)
+
+
+class Guard(TrainerCallback):  # type: ignore[misc]
+    """Judges and keeps the last step as well, stops at a loss that is no number, and times the run across restarts."""
+
+    def __init__(self, seconds_before: float) -> None:
+        self._start = time.monotonic() - seconds_before
+
+    @property
+    def seconds(self) -> float:
+        """Wall time in training, with that of the sessions that this one resumes."""
+        return time.monotonic() - self._start
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Evaluate and save after the last step, whatever `eval_steps` divides."""
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = control.should_save = control.should_log = True
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Raise `MedslmError` if the loss is no number: nothing after it would be learned."""
+        bad = [name for name, value in (logs or {}).items() if name.endswith("loss") and not math.isfinite(value)]
+        if bad:
+            raise MedslmError(
+                f"{bad[0]} is not a number at step {state.global_step}; lower learning_rate, or use dtype=bfloat16 or "
+                "float32. The last checkpoint is kept"
+            )
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:
+        """Remember the seconds beside the checkpoint."""
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir or ".") / f"checkpoint-{state.global_step}"
+            files.write_json(folder / SECONDS, self.seconds)
+
+
+SECONDS = "seconds.json"

@@ -1,0 +1,99 @@
+"""The record of a run: what was asked, on what it ran, what came out; `run.json` is the only place it is kept."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medslm import files
+from medslm.errors import MedslmError
+from medslm.recipe import Fingerprint
+
+SCHEMA = 1
+PACKAGES = ("medslm", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
+
+
+def packages() -> dict[str, str]:
+    """Version of each package that decides a result; those not installed are left out."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git() -> dict[str, Any]:
+    """Commit and dirtiness of the working tree that the recipe file lies in; null outside of git."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(Path(sys.argv[0]).resolve().parent), *words], capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    commit, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain")
+    return {"commit": commit, "dirty": None if commit is None or changes is None else bool(changes)}
+
+
+def python() -> str:
+    """`3.11.7`."""
+    return platform.python_version()
+
+
+def cpus() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine(world_size: int, dtype: str) -> dict[str, Any]:
+    """What it ran on; no host name, no user, no path."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "device": "cuda" if gpu else "cpu",
+        "gpu": gpu,
+        "cpus": cpus(),
+        "system": platform.system(),
+        "world_size": world_size,
+        "dtype": dtype,
+    }
+
+
+def peak_memory_gib() -> dict[str, float | None]:
+    """Most memory held by this process: resident on the host, reserved by the allocator on the device."""
+    import torch
+
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss counts bytes on macOS, KiB on Linux
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    device = torch.cuda.max_memory_reserved() / 2**30 if torch.cuda.is_available() else None
+    return {"host": round(host, 3), "device": None if device is None else round(device, 3)}
+
+
+def started(run: Path) -> dict[str, Any] | None:
+    """The record of an earlier start in this folder."""
+    path = run / "run.json"
+    record: dict[str, Any] | None = files.read_json(path, "accelerate launch") if path.exists() else None
+    return record
+
+
+def refuse_another(run: Path, earlier: Mapping[str, Any], fingerprint: Fingerprint) -> None:
+    """Raise `MedslmError` with the differing fields if the folder holds the run of another fingerprint."""
+    if earlier["fingerprint"] != fingerprint.digest:
+        fields = "; ".join(fingerprint.differences(earlier["fingerprint_fields"]))
+        raise MedslmError(
+            f"{run} holds a run of another recipe ({fields}); give this one another --name or --runs folder, "
+            f"or remove {run}"
+        )

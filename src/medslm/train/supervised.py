@@ -1,0 +1,294 @@
+"""Supervised fine-tuning with TRL and PEFT; the only file that knows TRL."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase, ProgressCallback
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from medslm import files
+from medslm.data.formats.render import Renderer, Tokens
+from medslm.errors import MedslmError
+from medslm.models import load, source
+from medslm.models.base import resolve
+from medslm.models.lora import loras
+from medslm.recipe import Fingerprint, Sft
+from medslm.train import checkpoint, curve, record, rows, tracking
+from medslm.train.progress import Bar, Guard
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is decided before the first weight is loaded."""
+
+    recipe: Sft
+    folder: Path
+    tokenizer: PreTrainedTokenizerBase
+    renderer: Renderer
+    rows: rows.Rows
+    fingerprint: Fingerprint
+    world_size: int
+
+
+def plan(recipe: Sft, folder: Path) -> Plan:
+    """Resolve every name and build the rows; bad input raises `MedslmError` here, before anything is written."""
+    base, lora = resolve(recipe.base), loras[recipe.lora]
+    world_size = PartialState(cpu=load.device() == "cpu").num_processes
+    recipe.accumulation_steps(world_size)
+    tokenizer = load.tokenizer(base)
+    renderer = Renderer(tokenizer, recipe.format)
+    built = rows.build(recipe, renderer)
+    decided = {
+        **recipe.as_dict(),
+        "lora_fields": asdict(lora),
+        "base_revision": source.find(base).revision,
+        "corpora": {name: report["version"] for name, report in built.corpora.items()},
+        "template_hash": renderer.template_hash,
+        "examples": [len(built.train), len(built.validation)],
+    }
+    fingerprint = Fingerprint(files.as_json(decided))
+    return Plan(recipe, folder, tokenizer, renderer, built, fingerprint, world_size)
+
+
+def train(recipe: Sft, folder: Path) -> None:
+    """Train the recipe into `folder`: a new run, or the rest of one that was interrupted.
+
+    Leaves `adapter/`, `run.json`, `loss.png` and `checkpoints/`. Raises `MedslmError` for bad input, a folder that holds
+    another recipe's run, too little disk or memory, and a loss that is no number.
+    """
+    planned = plan(recipe, folder)
+    earlier = record.started(folder)
+    if earlier is not None:
+        record.refuse_another(folder, earlier, planned.fingerprint)
+        if earlier["status"] == "finished":
+            _say(f"{folder} is finished already; remove it to train again. Next: make eval NAME={recipe.name}")
+            return
+    _describe(planned)
+    model = load.with_new_adapter(
+        load.model(resolve(recipe.base), recipe.quantization, recipe.dtype),
+        loras[recipe.lora],
+        recipe.gradient_checkpointing,
+    )
+    checkpoint.require_space(folder, model.num_parameters(only_trainable=True))
+    _write_record(planned, {"status": "running"})
+    _fit(planned, model)
+
+
+def _say(line: str) -> None:
+    """Print on one process only."""
+    if PartialState().is_main_process:
+        print(line, flush=True)
+
+
+def _write_record(planned: Plan, result: dict[str, Any]) -> None:
+    if PartialState().is_main_process:
+        files.write_json(planned.folder / "run.json", _identity(planned) | result)
+
+
+def _identity(planned: Plan) -> dict[str, Any]:
+    """The part of `run.json` that is known before training."""
+    recipe, base, built = planned.recipe, resolve(planned.recipe.base), planned.rows
+    found = source.find(base)
+    return {
+        "schema": record.SCHEMA,
+        "name": recipe.name,
+        "recipe": recipe.as_dict(),
+        "fingerprint": planned.fingerprint.digest,
+        "fingerprint_fields": dict(planned.fingerprint.fields),
+        "base": {
+            "name": recipe.base,
+            "hub_id": base.hub_id,
+            "license": base.license or found.license,
+            "source": found.kind,
+            "revision": found.revision,
+        },
+        "corpora": built.corpora,
+        "contamination": built.contamination,
+        "examples": {"train": len(built.train), "validation": len(built.validation), "too_long": built.too_long},
+        "template_hash": planned.renderer.template_hash,
+        "end_of_turn": planned.renderer.end_of_turn,
+        "instructions": built.instructions,
+        "lora": asdict(loras[recipe.lora]),
+        "packages": record.packages(),
+        "python": record.python(),
+        "git": record.git(),
+        "machine": record.machine(planned.world_size, str(load.dtype(recipe.dtype)).removeprefix("torch.")),
+    }
+
+
+def _describe(planned: Plan) -> None:
+    """Say what is about to happen, and everything that was dropped."""
+    recipe, built = planned.recipe, planned.rows
+    longest = max(len(row.input_ids) for row in built.train)
+    accumulation = recipe.accumulation_steps(planned.world_size)
+    _say(f"{recipe.name}: {recipe.base} + {recipe.lora}, quantization {recipe.quantization}, on {load.device()}")
+    for name, report in built.corpora.items():
+        _say(f"  {name}: {report['read']} examples read, {report['contaminated']} dropped as copies of test items")
+    _say(f"  {built.too_long} dropped as longer than {recipe.max_length} tokens (longest kept: {longest})")
+    _say(f"  {len(built.train)} to train on, {len(built.validation)} held out for validation")
+    _say(
+        f"  {recipe.global_batch_size} examples a step = {recipe.per_device_train_batch_size} x {accumulation} accumulated "
+        f"x {planned.world_size} process(es)"
+    )
+
+
+def dataset(tokens: Sequence[Tokens]) -> Dataset:
+    """The rows in the columns that TRL takes as already tokenised."""
+    return Dataset.from_dict(
+        {
+            "input_ids": [row.input_ids for row in tokens],
+            "completion_mask": [row.completion_mask for row in tokens],
+        }
+    )
+
+
+def config(recipe: Sft, folder: Path, world_size: int, report_to: list[str]) -> SFTConfig:
+    """TRL's configuration: each of its defaults that would hurt here is named."""
+    on_cpu, chosen = load.device() == "cpu", load.dtype(recipe.dtype)
+    return SFTConfig(
+        output_dir=str(folder / "checkpoints"),
+        run_name=recipe.name,
+        per_device_train_batch_size=recipe.per_device_train_batch_size,
+        per_device_eval_batch_size=recipe.per_device_train_batch_size,
+        gradient_accumulation_steps=recipe.accumulation_steps(world_size),
+        num_train_epochs=recipe.num_train_epochs,
+        max_steps=recipe.max_steps,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.lr_scheduler_type,
+        warmup_steps=recipe.warmup_steps,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        gradient_checkpointing=recipe.gradient_checkpointing,  # True in TRL
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        max_length=recipe.max_length,  # no row is longer: rows.build dropped and counted them
+        completion_only_loss=True,
+        packing=False,
+        train_sampling_strategy="group_by_length",  # less padding
+        seed=recipe.seed,
+        use_cpu=on_cpu,
+        bf16=chosen == torch.bfloat16,  # True in TRL, which then refuses a CPU
+        fp16=chosen == torch.float16,
+        dataloader_pin_memory=not on_cpu,
+        logging_steps=recipe.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # or a loss of NaN is shown as the mean of the others
+        include_num_input_tokens_seen="non_padding",
+        eval_strategy="steps",
+        eval_steps=recipe.eval_steps,
+        eval_on_start=True,
+        save_strategy="steps",
+        save_steps=recipe.eval_steps,
+        save_total_limit=2,  # the best and the last
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        report_to=report_to,
+        push_to_hub=False,  # publishing is never a side effect of training
+    )
+
+
+def trainer(planned: Plan, model: PeftModel, report_to: list[str], guard: Guard) -> SFTTrainer:
+    """TRL's trainer over our rows, with our progress bar. Raises `MedslmError` if TRL dropped or cut a row."""
+    built = SFTTrainer(
+        model=model,
+        args=config(planned.recipe, planned.folder, planned.world_size, report_to),
+        train_dataset=dataset(planned.rows.train),
+        eval_dataset=dataset(planned.rows.validation),
+        processing_class=planned.tokenizer,
+    )
+    for wanted, got in ((planned.rows.train, built.train_dataset), (planned.rows.validation, built.eval_dataset)):
+        if sum(map(len, got["input_ids"])) != sum(len(row.input_ids) for row in wanted):
+            raise MedslmError("TRL has changed the rows it was given; this version is not supported: see constraints.txt")
+    for callback in (ProgressCallback, PrinterCallback):
+        built.remove_callback(callback)
+    built.add_callback(Bar())
+    built.add_callback(guard)
+    return built
+
+
+def _fit(planned: Plan, model: PeftModel) -> None:
+    recipe, folder = planned.recipe, planned.folder
+    use_all_cores(planned.world_size)
+    newest = checkpoint.last(folder / "checkpoints")
+    guard = Guard(checkpoint.seconds(newest))
+    report_to, line = tracking.configure(folder, planned.fingerprint.digest[:16])
+    _say(line)
+    if newest:
+        _say(f"going on from {newest.name}")
+    fitting = trainer(planned, model, report_to, guard)
+    try:
+        fitting.train(resume_from_checkpoint=str(newest) if newest else None)
+    except torch.OutOfMemoryError as error:
+        raise MedslmError(
+            f"the GPU's memory does not suffice for {recipe.per_device_train_batch_size} examples at once; halve "
+            "per_device_train_batch_size (global_batch_size holds: accumulation makes up for it), or set "
+            "gradient_checkpointing"
+        ) from error
+    PartialState().wait_for_everyone()
+    if PartialState().is_main_process:
+        save_adapter(planned, model)
+        _finish(planned, fitting, guard.seconds)
+
+
+def use_all_cores(world_size: int) -> None:
+    """On a CPU, share the cores among the processes; accelerate would leave one thread to each."""
+    if load.device() == "cpu":
+        torch.set_num_threads(max(1, record.cpus() // world_size))
+
+
+def save_adapter(planned: Plan, model: PeftModel) -> None:
+    """The best adapter and its tokenizer, with the base under its Hub id and not under a path of this machine."""
+    model.peft_config["default"].base_model_name_or_path = resolve(planned.recipe.base).hub_id
+    with files.beside(planned.folder / "adapter") as temporary:
+        model.save_pretrained(str(temporary))
+        planned.tokenizer.save_pretrained(str(temporary))
+        files.remove(temporary / "README.md")  # PEFT's own card; ours is made from measured numbers
+
+
+def _finish(planned: Plan, fitted: SFTTrainer, seconds: float) -> None:
+    state, folder = fitted.state, planned.folder
+    wanted = ("step", "loss", "eval_loss", "learning_rate", "grad_norm")
+    history = [{name: entry[name] for name in wanted if name in entry} for entry in state.log_history]
+    points = [point for point in history if "loss" in point or "eval_loss" in point]
+    losses, judged = curve.points(points, "loss")[1], curve.points(points, "eval_loss")[1]
+    best_step = int(state.best_model_checkpoint.rsplit("-", 1)[1]) if state.best_model_checkpoint else None
+    result = {
+        "steps": state.global_step,
+        "examples": state.global_step * planned.recipe.global_batch_size,
+        "tokens": int(state.num_input_tokens_seen),
+        "seconds": round(seconds, 1),
+        "tokens_per_second": round(state.num_input_tokens_seen / seconds, 1),
+        "peak_memory_gib": record.peak_memory_gib(),
+        "first_loss": losses[0],
+        "last_loss": losses[-1],
+        "first_eval_loss": judged[0],
+        "best_eval_loss": min(judged),
+        "best_step": best_step,
+    }
+    curve.draw(points, best_step, planned.recipe.name, folder / "loss.png")
+    parameters = {
+        "parameters": fitted.model.num_parameters() - fitted.model.num_parameters(only_trainable=True),
+        "trainable_parameters": fitted.model.num_parameters(only_trainable=True),
+    }
+    adapter = files.sha256(folder / "adapter" / "adapter_model.safetensors")
+    finished = {"status": "finished", **parameters, "adapter_sha256": adapter, "train": result, "curve": points}
+    _write_record(planned, finished)
+    _say(
+        f"{result['steps']} steps, {result['tokens']:,} tokens in {seconds:.0f} s; validation loss "
+        f"{result['first_eval_loss']:.3f} -> {result['best_eval_loss']:.3f}; curve in {folder / 'loss.png'}\n"
+        f"Next: make eval NAME={planned.recipe.name}"
+    )

@@ -88,6 +88,9 @@ def lfs(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Path])
     folder = tmp_path_factory.mktemp("lfs")
     run = make_run(folder / "runs" / "toy")
     alone = make_run(folder / "runs" / "alone", seed=1)
+    odd = make_run(
+        folder / "runs" / "odd", card="---\nbase_model: alice/base\n? x\n: y\n---\n# fine YAML, not the Hub's\n"
+    )
     shorter = make_run(folder / "runs" / "shorter")
     (shorter / "scores.json").unlink()
     with HubServer(folder / "hub") as hub:
@@ -101,7 +104,7 @@ def lfs(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Path])
         hub.faults.add(commit("locked"), status=409, times=3)
         hub.faults.add(commit("war"), status=412, times=99)
         hub.faults.add(commit("down"), status=500, headers={"Retry-After": "30"}, times=99)
-        hub.faults.add(commit("hung"), before=lambda: time.sleep(3))
+        hub.faults.add(commit("hung"), before=lambda: time.sleep(8))
         hub.faults.add("POST /api/validate-yaml", status=502, body=b"<html>bad gateway</html>", times=1)
         hub.faults.add(f"PUT /storage/{weights_id(alone)}", drop=True, times=99)
         for name in ("public", "secret", "readable", "theirs", "shrinks"):
@@ -112,8 +115,9 @@ def lfs(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Path])
         orders: list[dict[str, Any]] = [{"run": str(run), "repo_id": f"alice/{name}"} for name in names]
         orders[-1]["deadline"] = 20.0
         orders += [
-            {"run": str(run), "repo_id": "alice/hung", "deadline": 1.0},
+            {"run": str(run), "repo_id": "alice/hung", "deadline": 1.5},
             {"run": str(alone), "repo_id": "alice/interrupted"},
+            {"run": str(odd), "repo_id": "alice/odd"},
             {"run": str(run), "repo_id": "alice/public"},
             {"run": str(run), "repo_id": "alice/secret", "private": False},
             {"run": str(run), "repo_id": "alice/readable", "private": False, "token": reader},
@@ -220,7 +224,7 @@ def test_the_deadline_ends_endless_overload(lfs: Outcome) -> None:
 
 def test_a_commit_that_hangs_is_abandoned_at_the_deadline(lfs: Outcome) -> None:
     assert "it may have happened all the same" in lfs.last("hung")["error"]
-    assert lfs.last("hung")["seconds"] < 2
+    assert lfs.last("hung")["seconds"] < 6
 
 
 def test_an_interrupted_upload_leaves_no_commit(lfs: Outcome) -> None:
@@ -255,6 +259,11 @@ def test_a_file_the_run_no_longer_has_leaves_and_others_files_stay(lfs: Outcome)
     assert "scores.json" not in held
     assert "notes.txt" in held
     assert b"scores.json" not in lfs.hub.read("alice/shrinks", "SHA256SUMS")
+
+
+def test_a_card_that_the_hub_refuses_is_refused_in_its_words(lfs: Outcome) -> None:
+    assert "Invalid metadata in README.md; invalid YAML: ? x; invalid YAML: : y" in lfs.last("odd")["error"]
+    assert lfs.titles("odd") == []
 
 
 def test_broken_xet_names_the_way_around_it(xet: Outcome) -> None:

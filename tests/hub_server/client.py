@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hub_server.server import HubServer
 
 MARK = "RESULT "
-KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+KEPT = ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
 
 
 class ClientFailed(AssertionError):
@@ -28,6 +28,7 @@ def environment(hub: HubServer, home: Path, token: str, xet: bool) -> dict[str, 
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return {
         **kept,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),  # what the test can import
         "HOME": str(home),
         "HF_HOME": str(home / "hf"),
         "HF_ENDPOINT": hub.endpoint,

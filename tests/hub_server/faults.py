@@ -47,10 +47,6 @@ class Faults:
         self._orders.append(fault)
         return fault
 
-    def clear(self) -> None:
-        """Forget every order."""
-        self._orders.clear()
-
     def take(self, request: Request) -> Fault | None:
         """The order that this request meets, counted down."""
         with self._lock:

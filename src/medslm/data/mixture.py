@@ -31,7 +31,9 @@ def passes_over(examples: list[Example], passes: float, order: random.Random) ->
     return examples * int(whole) + order.sample(examples, round(rest * len(examples)))
 
 
-def split_families(examples: list[Example], fraction: float, order: random.Random) -> tuple[list[Example], list[Example]]:
+def split_families(
+    examples: list[Example], fraction: float, order: random.Random
+) -> tuple[list[Example], list[Example]]:
     """Hold out `fraction` of the families for validation, so that no near copy sits on both sides."""
     families = sorted({example.family for example in examples})
     if len(families) < 2:
@@ -60,7 +62,9 @@ def load(passes: Mapping[str, float], validation_fraction: float, seed: int, scr
         clean, found = screen.split(name, everything)
         hits += found
         if not clean:
-            raise MedslmError(f"nothing is left of corpus '{name}': {len(everything)} read, {len(found)} in a benchmark")
+            raise MedslmError(
+                f"nothing is left of corpus '{name}': {len(everything)} read, {len(found)} in a benchmark"
+            )
         learn, check = split_families(clean, validation_fraction, order)
         train += passes_over(learn, times, order)
         validation += check

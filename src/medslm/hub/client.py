@@ -31,6 +31,7 @@ T = TypeVar("T")
 PAUSE = 1.0  # seconds before the second try; doubled each time
 LONGEST_PAUSE = 60.0  # seconds, unless `Retry-After` asks for more
 NAME = re.compile(r"[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?", re.ASCII)
+SECRET = re.compile(r"\?\w+=[^\s'\"]*|hf_\w+")  # a query, a token
 OVERLOADS = 10  # times that the Hub may be overloaded (429, 5xx)
 REBASES = 5  # times that another commit may be quicker (409, 412)
 CUTS = 4  # times that the connection may be cut, or that something other than the Hub may answer
@@ -170,10 +171,11 @@ def explain(error: BaseException, asked: Asked) -> MedslmError:
             start + f"{HfApi().endpoint} did not answer in JSON; is it the Hub, or a proxy's error page?"
         )
     if isinstance(cause, TRANSPORT):
-        what = f"{type(cause).__name__}: {cause}"
+        what = f"{type(cause).__name__}: {_line(cause)}"
         return Unreachable(start + f"{HfApi().endpoint} cannot be reached ({what}); check the network and HF_ENDPOINT")
     if isinstance(cause, ValueError):
-        return MedslmError(start + "; ".join(line.strip("- .") for line in str(cause).splitlines()))
+        lines = (line.strip("- .") for line in str(cause).splitlines())
+        return MedslmError(start + SECRET.sub("...", "; ".join(line for line in lines if line)))
     if is_xet(cause):
         return MedslmError(
             start
@@ -210,6 +212,6 @@ def _refused(error: HfHubHTTPError, start: str, asked: Asked) -> MedslmError:
 
 
 def _line(error: BaseException) -> str:
-    """The Hub's own words where it gave any, else the first line of the error; never a query, which may be signed."""
+    """The Hub's own words where it gave any, else the first line of the error; no query (it may be signed), no token."""
     said: Any = getattr(error, "server_message", None) or str(error) or type(error).__name__
-    return re.sub(r"\?[^\s'\"]*", "", str(said).strip().splitlines()[0]).rstrip(".")
+    return SECRET.sub("...", str(said).strip().splitlines()[0]).rstrip(".")

@@ -23,7 +23,7 @@ ALLOWED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.md", "*.model", "*.
 """What is fetched: nothing that Python would run or unpickle (`*.py`, `*.bin`, `*.pt`)."""
 TIMEOUT = 30.0  # seconds for one answer about a repository
 SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
-MINUTES = 3600.0  # seconds that a download may take, second tries included
+LONGEST = 3600.0  # seconds that a download may take, second tries included
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,14 @@ def pull(repo_id: str, *, revision: str | None = None, token: str | None = None)
     Where the Hub cannot be reached, a complete snapshot in the cache is checked against its SHA256SUMS.
     """
     client.check_repo_id(repo_id)
+    token = token.strip() if token else None
     asked, api = client.Asked("fetch", repo_id, revision or "main"), HfApi(token=token)
     try:
         info = client.persist(lambda: _describe(api, asked), asked)
     except client.Unreachable as error:
         return _from_cache(asked, error)
     _check_adapter(info, asked)
-    folder = client.persist(lambda: _download(asked, token, local=False), asked, deadline=MINUTES)
+    folder = client.persist(lambda: _download(asked, token, local=False), asked, deadline=LONGEST)
     tree = client.persist(lambda: list(api.list_repo_tree(repo_id, recursive=True, revision=folder.name)), asked)
     wanted = [entry for entry in tree if isinstance(entry, RepoFile) and is_allowed(entry.path)]
     _remove_damaged(asked, folder, [entry.path for entry in wanted if not _is_intact(folder / entry.path, entry)])

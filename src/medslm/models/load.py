@@ -131,8 +131,12 @@ def with_new_adapter(base: PreTrainedModel, lora: Lora, gradient_checkpointing: 
     try:
         adapted = peft.get_peft_model(base, config)
     except ValueError as error:
-        leaves = sorted({name.split(".")[-1] for name, part in base.named_modules() if isinstance(part, torch.nn.Linear)})
-        raise MedslmError(f"LoRA targets {targets} do not fit this base; its linear layers are {', '.join(leaves)}") from error
+        leaves = sorted(
+            {name.split(".")[-1] for name, part in base.named_modules() if isinstance(part, torch.nn.Linear)}
+        )
+        raise MedslmError(
+            f"LoRA targets {targets} do not fit this base; its linear layers are {', '.join(leaves)}"
+        ) from error
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

@@ -66,7 +66,9 @@ def _from_hub(hub_id: str) -> Source:
     except RepositoryNotFoundError:
         raise MedslmError(f"{hub_id} is not on the Hub, or is private: check its name, or `hf auth login`.") from None
     except Exception as error:  # httpx of two versions, OSError, RuntimeError: all mean that it could not be fetched
-        raise MedslmError(f"{hub_id} could not be fetched ({type(error).__name__}) and is not in the local cache.") from error
+        raise MedslmError(
+            f"{hub_id} could not be fetched ({type(error).__name__}) and is not in the local cache."
+        ) from error
     if not any(folder.glob("*.safetensors")):
         raise MedslmError(f"{hub_id} has no .safetensors in the local cache or on the Hub, and pickles are not loaded.")
     return Source("hub", folder, folder.name, _license(folder))  # .../snapshots/<commit>
@@ -104,11 +106,11 @@ def _converted(embedded: Embedded) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # several processes of one launch come here together
         if not folder.is_dir():
-            _convert(gguf(embedded), folder)
+            _convert(gguf(embedded), embedded.eos_token, folder)
     return folder
 
 
-def _convert(path: Path, folder: Path) -> None:
+def _convert(path: Path, eos_token: str, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -120,5 +122,9 @@ def _convert(path: Path, folder: Path) -> None:
             quantization_config=GgufConfig(dequantize=True),  # or the model stays flagged as quantised
             dtype=torch.bfloat16,
         )
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        tokenizer.eos_token = tokenizer.pad_token = eos_token
+        for settings in (model.config, model.generation_config):
+            settings.eos_token_id = settings.pad_token_id = tokenizer.eos_token_id
         model.save_pretrained(temporary)
-        AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)

@@ -21,7 +21,9 @@ class Bar(ProgressCallback):  # type: ignore[misc]
         self._since: tuple[float, int] | None = None
         self._shown: dict[str, str] = {}
 
-    def on_log(self, args: Any, state: TrainerState, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: TrainerState, control: Any, logs: dict[str, float] | None = None, **_: Any
+    ) -> None:
         """Show the newest losses, and the real (unpadded) tokens per second since the last log."""
         now, tokens = time.monotonic(), int(state.num_input_tokens_seen)
         if self._since and tokens > self._since[1]:
@@ -48,7 +50,9 @@ class Guard(TrainerCallback):  # type: ignore[misc]
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = control.should_log = True
 
-    def on_log(self, args: Any, state: TrainerState, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: TrainerState, control: Any, logs: dict[str, float] | None = None, **_: Any
+    ) -> None:
         """Raise `MedslmError` if the loss is no number: nothing after it would be learned."""
         bad = [name for name, value in (logs or {}).items() if name.endswith("loss") and not math.isfinite(value)]
         if bad:

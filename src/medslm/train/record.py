@@ -37,7 +37,10 @@ def git() -> dict[str, Any]:
     def ask(*words: str) -> str | None:
         try:
             answer = subprocess.run(
-                ["git", "-C", str(Path(sys.argv[0]).resolve().parent), *words], capture_output=True, text=True, timeout=20
+                ["git", "-C", str(Path(sys.argv[0]).resolve().parent), *words],
+                capture_output=True,
+                text=True,
+                timeout=20,
             )
         except (OSError, subprocess.TimeoutExpired):
             return None

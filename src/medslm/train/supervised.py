@@ -212,7 +212,9 @@ def trainer(planned: Plan, model: PeftModel, report_to: list[str], guard: Guard)
     )
     for wanted, got in ((planned.rows.train, built.train_dataset), (planned.rows.validation, built.eval_dataset)):
         if sum(map(len, got["input_ids"])) != sum(len(row.input_ids) for row in wanted):
-            raise MedslmError("TRL has changed the rows it was given; this version is not supported: see constraints.txt")
+            raise MedslmError(
+                "TRL has changed the rows it was given; this version is not supported: see constraints.txt"
+            )
     for callback in (ProgressCallback, PrinterCallback):
         built.remove_callback(callback)
     built.add_callback(Bar())

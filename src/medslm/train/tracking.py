@@ -27,7 +27,7 @@ def configure(run: Path, identity: str) -> tuple[list[str], str]:
     under the same `identity`.
     """
     if importlib.util.find_spec("wandb") is None:
-        return [], 'W&B: not installed; `pip install wandb` to log the curves'
+        return [], "W&B: not installed; `pip install wandb` to log the curves"
     if os.environ.get("WANDB_MODE") == "disabled":
         return [], "W&B: disabled by WANDB_MODE"
     os.environ.setdefault("WANDB_MODE", "online" if has_key() else "offline")

@@ -22,7 +22,9 @@ def read(reply: str, fields: tuple[str, ...]) -> Answer:
     """The first line of each field, wherever it stands in the reply."""
     found = {}
     for name in fields:
-        if line := re.search(rf"^[ \t]*{re.escape(name)}[ \t]*:[ \t]*(\S.*?)[ \t]*$", reply, re.MULTILINE | re.IGNORECASE):
+        if line := re.search(
+            rf"^[ \t]*{re.escape(name)}[ \t]*:[ \t]*(\S.*?)[ \t]*$", reply, re.MULTILINE | re.IGNORECASE
+        ):
             found[name] = line[1]
     return Answer(found)
 

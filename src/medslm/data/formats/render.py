@@ -16,8 +16,8 @@ class Tokenizer(Protocol):
     """What is used of `transformers.PreTrainedTokenizerBase`."""
 
     chat_template: Any
-    all_special_tokens: list[str]
 
+    def get_added_vocab(self) -> dict[str, int]: ...
     def apply_chat_template(self, conversation: list[dict[str, str]], **kwargs: Any) -> Any: ...
     def __call__(self, text: str, **kwargs: Any) -> Any: ...
 
@@ -62,7 +62,7 @@ class Renderer:
                 "differ; use a template whose generation prompt is a prefix of the whole conversation"
             )
         tail = whole[len(prompt + "reply") :].lstrip()
-        ends = [token for token in self._tokenizer.all_special_tokens if tail.startswith(token)]
+        ends = [token for token in self._tokenizer.get_added_vocab() if tail.startswith(token)]
         if not ends:
             raise MedslmError(
                 f"the chat template ends a reply with {tail[:20]!r} and not with a special token, so a model cannot "

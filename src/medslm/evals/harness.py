@@ -1,0 +1,188 @@
+"""One model through lm-eval, in memory: the only file that knows lm-eval.
+
+lm-eval reads the tasks, builds the requests, calls the metrics and adds up; the model behind its `LM` interface is
+`medslm.evals.engine`, which agrees with lm-eval's own `HFLM` in float32 (`tests/evals/test_harness.py`). `HFLM` 0.4.13 itself
+cannot be used as it stands: it compares letters in bfloat16, moves the prompt's last newline into the continuation, strips a
+stop token before it looks for it, cuts long prompts from the left, and is slow on a CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medslm import files
+from medslm.data.formats.render import Renderer
+from medslm.errors import MedslmError
+from medslm.evals import documents, metrics
+from medslm.evals.documents import Document
+from medslm.evals.engine import Engine
+from medslm.evals.suite import Suite, Task
+
+TASKS = Path(__file__).parent / "tasks"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model did with one item."""
+
+    id: str
+    prompt: str
+    key: str | Mapping[str, str]
+    correct: Mapping[str, int]
+    """Metric -> 1 if it holds, else 0."""
+
+    reply: str | None = None
+    """Written tasks only."""
+
+    letters: Sequence[str] = ()
+    """Multiple choice only, as the two below."""
+
+    logprobs: Sequence[float] = ()
+    pick: str | None = None
+
+    def as_json(self) -> str:
+        """One line of a samples file."""
+        told = {"reply": self.reply} if self.pick is None else {"logprobs": dict(zip(self.letters, self.logprobs))}
+        record = {
+            "id": self.id,
+            "prompt": self.prompt,
+            **told,
+            "pick": self.pick,
+            "key": self.key,
+            "correct": self.correct,
+        }
+        return json.dumps({name: value for name, value in record.items() if value is not None}, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All outcomes of one model, by task, and the seconds they took."""
+
+    outcomes: Mapping[str, list[Outcome]]
+    seconds: float
+
+
+def version() -> str:
+    """lm-eval's version."""
+    import importlib.metadata
+
+    return importlib.metadata.version("lm_eval")
+
+
+def evaluate(
+    model: Any,
+    tokenizer: Any,
+    suite: Suite,
+    *,
+    renderer: Renderer,
+    out: Path,
+    batch_size: int,
+    limit: int | None = None,
+    tasks: Path = TASKS,
+) -> Judged:
+    """Ask one model everything in `suite` and write its answers to `out/<task>.jsonl`.
+
+    `tasks` is the folder of the YAMLs. Raises `MedslmError` for an item that the model cannot read as a whole.
+    """
+    started = time.monotonic()
+    asked = {task.name: documents.render(task, renderer, limit) for task in suite.tasks}
+    engine = Engine(model, tokenizer, renderer, batch_size)
+    with _quiet():
+        loaded = _load(asked, renderer, tasks)
+        for name, task in loaded["tasks"].items():
+            refuse_truncation(name, asked[name], engine, (task.config.generation_kwargs or {}).get("max_gen_toks", 0))
+        outcomes = _run(engine, loaded, suite)
+    for name, of_task in outcomes.items():
+        files.write_text(out / f"{name}.jsonl", "".join(outcome.as_json() + "\n" for outcome in of_task))
+    return Judged(outcomes, time.monotonic() - started)
+
+
+def _load(asked: Mapping[str, list[Document]], renderer: Renderer, folder: Path) -> Any:
+    """lm-eval's tasks over these documents; without its own 12,000, which take half a minute to index."""
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(
+        include_defaults=False, include_path=[str(folder)], metadata={"documents": json.dumps(dict(asked))}
+    )
+    if missing := [name for name in asked if name not in manager.all_tasks]:
+        raise MedslmError(f"{folder} has no task called {', '.join(missing)}; add its YAML, or mend the suite's record")
+    loaded = manager.load(list(asked))
+    for task in loaded["tasks"].values():
+        if task.OUTPUT_TYPE == "generate_until":
+            task.set_config("generation_kwargs", {"until": [renderer.end_of_turn]}, update=True)
+    return loaded
+
+
+def refuse_truncation(task: str, asked: Sequence[Document], engine: Engine, max_new_tokens: int) -> None:
+    """Raise `MedslmError` if a prompt with its reply would not fit the model, or a key not the reply."""
+    for document in asked:
+        prompt, key = len(engine.renderer.ids(document["prompt"])), len(engine.renderer.ids(document["target"]))
+        if max_new_tokens and key >= max_new_tokens:
+            raise MedslmError(
+                f"the key of item {document['id']} of {task} has {key} tokens and an end, but a reply may have only "
+                f"{max_new_tokens}; raise max_gen_toks in {task}.yaml"
+            )
+        if engine.room is not None and (whole := prompt + (max_new_tokens or key)) > engine.room:
+            raise MedslmError(
+                f"item {document['id']} of {task} needs {whole} tokens, prompt and reply together, but the model reads "
+                f"{engine.room}; take the item out of the benchmark or choose a base with a longer context"
+            )
+
+
+def _run(engine: Engine, loaded: Any, suite: Suite) -> dict[str, list[Outcome]]:
+    import lm_eval
+    from lm_eval.api.model import LM
+
+    class Judge(LM):  # type: ignore[misc]  # lm-eval ships no types
+        """The engine behind lm-eval's interface."""
+
+        def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
+            return engine.score([request.args for request in requests])
+
+        def generate_until(self, requests: list[Any]) -> list[str]:
+            bound = max(request.args[1]["max_gen_toks"] for request in requests)
+            return engine.reply([request.args[0] for request in requests], bound)
+
+        def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
+            raise MedslmError("no task of this project scores whole texts; use generate_until or multiple_choice")
+
+    results = lm_eval.evaluate(lm=Judge(), task_dict=loaded, bootstrap_iters=0, log_samples=True)
+    return {task.name: [_outcome(task, sample) for sample in results["samples"][task.name]] for task in suite.tasks}
+
+
+def _outcome(task: Task, sample: Mapping[str, Any]) -> Outcome:
+    """One of lm-eval's samples."""
+    document = sample["doc"]
+    prompt = sample["arguments"][0][0]  # what the model was given, not what we meant to give
+    common = (
+        document["id"],
+        prompt,
+        document["key"],
+        {metric.name: int(sample[metric.name]) for metric in task.metrics},
+    )
+    if not document["letters"]:
+        return Outcome(*common, reply=sample["filtered_resps"][0])
+    logprobs = [float(logprob) for logprob, _ in sample["filtered_resps"]]
+    letters = document["letters"]
+    return Outcome(*common, letters=letters, logprobs=logprobs, pick=metrics.pick(letters, logprobs))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what lm-eval and transformers log below an error to themselves (some 40 lines a model); Python's warnings stay."""
+    loggers = [logging.getLogger(name) for name in ("lm_eval", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

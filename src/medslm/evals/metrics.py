@@ -1,0 +1,66 @@
+"""Whether an answer is right: each metric of an item is 1 or 0, so that two models can be compared item by item."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from medslm.data.builders import icd10cm
+from medslm.data.formats import formats
+
+ROMAN = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx xxi xxii".split()
+
+
+def choice(document: Mapping[str, Any], scores: Sequence[tuple[float, bool]]) -> dict[str, int]:
+    """Multiple choice: right if the key's letter is the likeliest (lm-eval's `process_results`)."""
+    return {"accuracy": int(pick(document["letters"], [logprob for logprob, _ in scores]) == document["key"])}
+
+
+def pick(letters: Sequence[str], logprobs: Sequence[float]) -> str:
+    """The likeliest letter; the first of equals."""
+    return letters[max(range(len(letters)), key=lambda index: logprobs[index])]
+
+
+def coding(document: Mapping[str, Any], replies: Sequence[str]) -> dict[str, int]:
+    """ICD-10-CM coding: what could be read out of the reply, against the key (lm-eval's `process_results`)."""
+    key: Mapping[str, str] = document["key"]
+    answer = formats[document["format"]].read(replies[0], tuple(key))
+    told, right = code(answer.fields.get("code", "")), code(key["code"])
+    return {
+        "chapter_accuracy": int(chapter(answer.fields.get("chapter", "")) == chapter(key["chapter"])),
+        "category_accuracy": int(told[:3] == right[:3]),
+        "code_accuracy": int(told == right),
+        "valid_code": int(is_code(told)),
+        "strict_parse": int(not answer.repaired and all(name in answer.fields for name in key)),
+        "unparseable": int(not answer.fields),
+    }
+
+
+def code(text: str) -> str:
+    """A code without its point, in capitals: `a02.21` -> `A0221`."""
+    return re.sub(r"[^A-Z0-9]", "", text.upper())
+
+
+def is_code(text: str) -> bool:
+    """True for a category or subcategory of ICD-10-CM, such as `A02` or `A0221`; false for a chapter or a block."""
+    import simple_icd_10_cm as icd
+
+    return bool(icd.is_valid_item(text) and icd.is_category_or_subcategory(text))
+
+
+def chapter(text: str) -> str | None:
+    """The number of the chapter that a text names by title, by number or by Roman numeral (`Chapter IX`), if any."""
+    return _chapters().get(re.sub(r"^chapter\b", "", _plain(text)).strip())
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+@cache
+def _chapters() -> dict[str, str]:
+    titles = icd10cm.chapters()
+    names = {_plain(title): number for number, title in titles.items()}
+    return names | {number: number for number in titles} | {ROMAN[int(number) - 1]: number for number in titles}

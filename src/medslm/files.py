@@ -24,14 +24,16 @@ def beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")  # hidden, and no other process's
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        if temporary.is_dir() and path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        try:
+            yield temporary
+            if temporary.is_dir() and path.is_dir():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+        finally:
+            remove(temporary)
     except OSError as error:
-        raise MedslmError(f"cannot write {path}: {error.strerror or error}; free space or choose another place") from error
-    finally:
-        remove(temporary)
+        reason = error.strerror or error
+        raise MedslmError(f"cannot write {path}: {reason}; free space or choose another place") from error
 
 
 def remove(path: Path) -> None:

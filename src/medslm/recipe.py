@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Sft:
     """LoRA preset (`medslm list loras`)."""
 
     mixture: Mapping[str, float]
-    """Passes over each corpus per epoch (`medslm list corpora`); 0.5 takes every second example, 2.0 takes all twice."""
+    """Passes over each corpus per epoch (`medslm list corpora`); 0.5 takes a random half, 2.0 takes all twice."""
 
     suite: str
     """What judges the result (`medslm list suites`); its test items are kept out of training."""
@@ -94,15 +95,16 @@ class Sft:
         if not self.mixture:
             raise MedslmError(f"recipe '{self.name}' has an empty mixture; name at least one corpus with its passes")
         for corpus, passes in self.mixture.items():
-            self._check(passes > 0, f"mixture.{corpus}", passes, "above 0")
+            self._check(0 < passes < math.inf, f"mixture.{corpus}", passes, "above 0")
         for name in ("max_length", "global_batch_size", "per_device_train_batch_size", "eval_steps", "logging_steps"):
             self._check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("learning_rate", "num_train_epochs", "max_grad_norm"):
-            self._check(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+            self._check(0 < getattr(self, name) < math.inf, name, getattr(self, name), "above 0")
         for name in ("warmup_steps", "weight_decay"):
-            self._check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+            self._check(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "at least 0")
         self._check(self.max_steps == -1 or self.max_steps >= 1, "max_steps", self.max_steps, "-1 or at least 1")
-        self._check(0 < self.validation_fraction < 1, "validation_fraction", self.validation_fraction, "between 0 and 1")
+        held_out = self.validation_fraction
+        self._check(0 < held_out < 1, "validation_fraction", held_out, "between 0 and 1")
 
     def _check(self, holds: bool, name: str, value: object, bound: str) -> None:
         if not holds:
@@ -113,7 +115,7 @@ class Sft:
         return dataclasses.asdict(self) | {"mixture": dict(self.mixture)}
 
     def accumulation_steps(self, world_size: int) -> int:
-        """Micro-batches per optimiser step on each of `world_size` processes, so that `global_batch_size` holds exactly.
+        """Micro-batches per optimiser step on each of `world_size` processes; `global_batch_size` holds exactly.
 
         Raises `MedslmError` when `per_device_train_batch_size` x `world_size` does not divide it.
         """
@@ -136,7 +138,8 @@ class Fingerprint:
     @property
     def digest(self) -> str:
         """SHA-256 of the fields as canonical JSON, in hexadecimal."""
-        return hashlib.sha256(json.dumps(self.fields, sort_keys=True).encode()).hexdigest()
+        canonical = json.loads(json.dumps(self.fields), parse_int=float)  # 1 and 1.0 are one number
+        return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """`learning_rate 0.0002 -> 0.0001` for each field of `other` (an earlier run) that differs from this one."""

@@ -26,4 +26,5 @@ class Example:
     """What must not be torn apart between training and test: a code family, a patient, a document."""
 
     options: tuple[str, ...] = ()
-    """Multiple choice only: the options in the order of their letters; `output` is the letter."""
+    """Multiple choice only. With a letter as `output` they are shown under their letters, in this order; with fields as
+    `output` they are the values that its first field may take, and are not shown."""

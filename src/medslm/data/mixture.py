@@ -31,19 +31,15 @@ def passes_over(examples: list[Example], passes: float, order: random.Random) ->
     return examples * int(whole) + order.sample(examples, round(rest * len(examples)))
 
 
-def split_families(
-    examples: list[Example], fraction: float, order: random.Random
-) -> tuple[list[Example], list[Example]]:
-    """Hold out `fraction` of the families for validation, so that no near copy sits on both sides."""
+def held_out_families(examples: list[Example], fraction: float, order: random.Random) -> set[str]:
+    """`fraction` of the families, for validation: as whole families, no near copy sits on both sides."""
     families = sorted({example.family for example in examples})
     if len(families) < 2:
         raise MedslmError(
             f"the mixture has {len(families)} famil{'y' if len(families) == 1 else 'ies'} of examples; training and "
             "validation need one each: add data"
         )
-    held_out = set(order.sample(families, min(max(1, round(fraction * len(families))), len(families) - 1)))
-    train = [example for example in examples if example.family not in held_out]
-    return train, [example for example in examples if example.family in held_out]
+    return set(order.sample(families, min(max(1, round(fraction * len(families))), len(families) - 1)))
 
 
 def load(passes: Mapping[str, float], validation_fraction: float, seed: int, screen: Screen) -> Mixture:
@@ -54,19 +50,28 @@ def load(passes: Mapping[str, float], validation_fraction: float, seed: int, scr
     order = random.Random(seed)
     read: dict[str, int] = {}
     hits: list[Hit] = []
-    train: list[Example] = []
-    validation: list[Example] = []
-    for name, times in sorted(passes.items()):
+    kept: dict[str, list[Example]] = {}
+    for name in sorted(passes):
         everything = list(corpora[name].load())
         read[name] = len(everything)
-        clean, found = screen.split(name, everything)
+        kept[name], found = screen.split(name, everything)
         hits += found
-        if not clean:
+        if not kept[name]:
             raise MedslmError(
                 f"nothing is left of corpus '{name}': {len(everything)} read, {len(found)} in a benchmark"
             )
-        learn, check = split_families(clean, validation_fraction, order)
-        train += passes_over(learn, times, order)
-        validation += check
+    clean = [example for examples in kept.values() for example in examples]
+    held_out = held_out_families(clean, validation_fraction, order)
+    train: list[Example] = []
+    for name, examples in kept.items():
+        learn = [example for example in examples if example.family not in held_out]
+        taken = passes_over(learn, passes[name], order)
+        if not taken:
+            raise MedslmError(
+                f"{passes[name]:g} passes over the {len(learn)} training examples of corpus '{name}' take none; "
+                "raise its passes, or lower validation_fraction"
+            )
+        train += taken
+    validation = [example for example in clean if example.family in held_out]
     order.shuffle(train)
     return Mixture(train, validation, read, hits)

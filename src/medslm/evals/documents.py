@@ -29,15 +29,17 @@ def render(task: Task, renderer: Renderer, limit: int | None = None) -> list[Doc
 
 
 def document(item: Example, renderer: Renderer) -> Document:
-    """One item. `prompt` is all that the model sees; `key` is the answer's fields or its letter."""
-    return {
-        "id": item.id,
-        "prompt": renderer.prompt(item),
-        "target": renderer.format.answer_of(item),
-        "key": item.output if isinstance(item.output, str) else dict(item.output),
-        "letters": list(string.ascii_uppercase[: len(item.options)]),
-        "format": next(name for name, format in formats.items() if format is renderer.format),
-    }
+    """One item. `prompt` is all that the model sees; `key` is the answer's fields, or the right choice's letter."""
+    choices = renderer.format.choices_of(item) if item.options else []
+    letters = list(string.ascii_uppercase[: len(choices)])
+    common = {"id": item.id, "prompt": renderer.prompt(item), "choices": choices, "letters": letters}
+    if choices:
+        right = renderer.format.key_of(item)
+        return {**common, "key": letters[right], "target": choices[right]}
+    if isinstance(item.output, str):
+        return {**common, "key": item.output, "target": item.output}
+    name = next(name for name, format in formats.items() if format is renderer.format)
+    return {**common, "key": dict(item.output), "target": renderer.format.answer_of(item), "format": name}
 
 
 def dataset(task: str, documents: str, **_: Any) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """One model through lm-eval, in memory: the only file that knows lm-eval.
 
 lm-eval reads the tasks, builds the requests, calls the metrics and adds up; the model behind its `LM` interface is
-`medslm.evals.engine`, which agrees with lm-eval's own `HFLM` in float32 (`tests/evals/test_harness.py`). `HFLM` 0.4.13 itself
-cannot be used as it stands: it compares letters in bfloat16, moves the prompt's last newline into the continuation, strips a
-stop token before it looks for it, cuts long prompts from the left, and is slow on a CPU.
+`medslm.evals.engine`, which agrees with lm-eval's own `HFLM` in float32 (`tests/evals/test_harness.py`). `HFLM` 0.4.13
+cannot be used as it stands: it compares letters in bfloat16, moves the prompt's last newline into the continuation,
+strips a stop token before it looks for it, cuts long prompts from the left, and takes six times as long on a CPU.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ def _load(asked: Mapping[str, list[Document]], renderer: Renderer, folder: Path)
 def refuse_truncation(task: str, asked: Sequence[Document], engine: Engine, max_new_tokens: int) -> None:
     """Raise `MedslmError` if a prompt with its reply would not fit the model, or a key not the reply."""
     for document in asked:
-        prompt, key = len(engine.renderer.ids(document["prompt"])), len(engine.renderer.ids(document["target"]))
+        prompt = len(engine.renderer.ids(document["prompt"]))
+        key = max(len(engine.renderer.ids(answer)) for answer in [document["target"], *document["choices"]])
         if max_new_tokens and key >= max_new_tokens:
             raise MedslmError(
                 f"the key of item {document['id']} of {task} has {key} tokens and an end, but a reply may have only "
@@ -176,7 +177,7 @@ def _outcome(task: Task, sample: Mapping[str, Any]) -> Outcome:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what lm-eval and transformers log below an error to themselves (some 40 lines a model); Python's warnings stay."""
+    """Silence what lm-eval and transformers log below an error (some 40 lines a model); Python's warnings stay."""
     loggers = [logging.getLogger(name) for name in ("lm_eval", "transformers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -10,12 +10,21 @@ from typing import Any
 from medslm.data.builders import icd10cm
 from medslm.data.formats import formats
 
-ROMAN = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx xxi xxii".split()
+ROMAN = [
+    tens + ones for tens in ("", "x", "xx") for ones in ("", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix")
+]
 
 
 def choice(document: Mapping[str, Any], scores: Sequence[tuple[float, bool]]) -> dict[str, int]:
-    """Multiple choice: right if the key's letter is the likeliest (lm-eval's `process_results`)."""
-    return {"accuracy": int(pick(document["letters"], [logprob for logprob, _ in scores]) == document["key"])}
+    """Multiple choice: right if the key is the likeliest (lm-eval's `process_results`).
+
+    `accuracy_norm` divides by the choice's length in bytes first, as lm-eval's `acc_bytes` does: a sum of logarithms
+    favours short choices.
+    """
+    logprobs = [logprob for logprob, _ in scores]
+    each = [logprob / len(text.encode()) for logprob, text in zip(logprobs, document["choices"])]
+    letters, key = document["letters"], document["key"]
+    return {"accuracy": int(pick(letters, logprobs) == key), "accuracy_norm": int(pick(letters, each) == key)}
 
 
 def pick(letters: Sequence[str], logprobs: Sequence[float]) -> str:
@@ -63,4 +72,4 @@ def _plain(text: str) -> str:
 def _chapters() -> dict[str, str]:
     titles = icd10cm.chapters()
     names = {_plain(title): number for number, title in titles.items()}
-    return names | {number: number for number in titles} | {ROMAN[int(number) - 1]: number for number in titles}
+    return names | {number: number for number in titles} | {ROMAN[int(number)]: number for number in titles}

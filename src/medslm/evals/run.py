@@ -24,10 +24,10 @@ BATCH_SIZE = {"cpu": 128, "cuda": 128}
 
 
 def evaluate_run(run: Path, *, limit: int | None = None, batch_size: int | None = None) -> Path:
-    """Judge `run/adapter` and its base; returns `run/scores.json`, or `run/scores.limited.json` with a `limit` of items.
+    """Judge `run/adapter` and its base; returns `run/scores.json`, or with a `limit` `run/scores.limited.json`.
 
-    An adapter of a quantised base is judged on those weights (`as-trained`) and on the full ones (`full-precision`), since
-    it may not carry over. Raises `MedslmError` if the adapter is missing or belongs to another base or chat template.
+    An adapter of a quantised base is judged on those weights (`as-trained`) and on the full ones (`full-precision`),
+    since it may not carry over. Raises `MedslmError` if the adapter is missing or belongs to another base or template.
     """
     record = files.read_json(run / "run.json", made_by="accelerate launch recipes/<name>.py")
     base, recipe = resolve(record["recipe"]["base"]), record["recipe"]
@@ -36,7 +36,8 @@ def evaluate_run(run: Path, *, limit: int | None = None, batch_size: int | None 
     renderer = Renderer(tokenizer, recipe["format"])
     refuse_another_template(record["template_hash"], renderer)
     size = batch_size or BATCH_SIZE[load.device()]
-    protocols, hardware = [], {}
+    protocols: list[Protocol] = []
+    hardware: Mapping[str, Any] = {}
     for name, quantization in kinds(recipe["quantization"]).items():
         model = load.with_adapter(load.model(base, quantization), run / "adapter")
         hardware = hardware or _hardware(model, size)
@@ -57,8 +58,8 @@ def refuse_another_base(adapter: Path, base: Base) -> None:
     config = files.read_json(adapter / "adapter_config.json", made_by="accelerate launch recipes/<name>.py")
     if (made_for := config["base_model_name_or_path"]) != base.hub_id:
         raise MedslmError(
-            f"the adapter in {adapter} was trained for {made_for}, but run.json names {base.hub_id}; put the adapter and "
-            "the run.json of one run together"
+            f"the adapter in {adapter} was trained for {made_for}, but run.json names {base.hub_id}; put the adapter "
+            "and the run.json of one run together"
         )
 
 
@@ -66,8 +67,9 @@ def refuse_another_template(trained: str, renderer: Renderer) -> None:
     """Raise `MedslmError` if prompts would be written otherwise than in training."""
     if renderer.template_hash != trained:
         raise MedslmError(
-            f"the adapter was trained under template {trained}, but the base's tokenizer and this version write prompts "
-            f"under template {renderer.template_hash}; evaluate with the base's revision and the MedSLM of the training run"
+            f"the adapter was trained under template {trained}, but the base's tokenizer and this version write "
+            f"prompts under template {renderer.template_hash}; evaluate with the base's revision and the MedSLM of the "
+            "training run"
         )
 
 

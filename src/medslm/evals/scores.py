@@ -85,7 +85,7 @@ def _refuse_unlike(task: Task, base: Sequence[Outcome], adapter: Sequence[Outcom
     for one, other in zip(base, adapter):
         if (one.id, one.prompt, one.key) != (other.id, other.prompt, other.key):
             raise MedslmError(
-                f"{task.name}: base and adapter were not asked the same at item {one.id}; evaluate both with one renderer"
+                f"{task.name}: base and adapter were not asked the same at item {one.id}; evaluate both again together"
             )
 
 

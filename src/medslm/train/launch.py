@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from medslm import environment
 from medslm.errors import as_exit_code
 from medslm.recipe import Sft
+
+if TYPE_CHECKING:
+    import tyro
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,44 @@ def parse(recipe: Sft, arguments: list[str] | None = None) -> Launch:
     """The recipe with the command line's changes; unknown options and bad values end the program with a message."""
     import tyro
 
-    options = tyro.cli(
-        tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)(Launch),
+    return tyro.cli(
+        Launch,
         default=Launch(recipe),
         args=arguments,
         description=f"Train {recipe.name}. Every field of the recipe is an option; the defaults are the published run.",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
+        registry=_constructors(),
     )
-    return dataclasses.replace(options)
+
+
+def _constructors() -> tyro.constructors.ConstructorRegistry:
+    """How a mixture is written on the command line: `--mixture icd10cm=0.5 medqa=2`."""
+    import tyro
+
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def mixture(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        if info.type_origin is not Mapping:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="CORPUS=PASSES ...",
+            instance_from_str=_mixture,
+            is_instance=lambda value: isinstance(value, Mapping),
+            str_from_instance=lambda value: [f"{name}={passes:g}" for name, passes in value.items()],
+        )
+
+    return registry
+
+
+def _mixture(words: list[str]) -> dict[str, float]:
+    """`["icd10cm=0.5"]` -> `{"icd10cm": 0.5}`; tyro shows the `ValueError`."""
+    pairs = [word.partition("=") for word in words]
+    try:
+        return {name: float(passes) for name, _, passes in pairs}
+    except ValueError:
+        raise ValueError(f"a mixture is written as corpus=passes, such as icd10cm=0.5, not {' '.join(words)}") from None
 
 
 def main(recipe: Sft) -> None:

@@ -35,6 +35,9 @@ class Rows:
     instructions: list[str]
     """The instructions trained on, each once."""
 
+    fields: dict[str, list[str]]
+    """Per instruction: the fields of its answers; none where the answer is plain text."""
+
 
 def build(recipe: Sft, renderer: Renderer) -> Rows:
     """All rows of the recipe. Raises `MedslmError` if nothing fits into `max_length`."""
@@ -55,6 +58,10 @@ def build(recipe: Sft, renderer: Renderer) -> Rows:
         long + also_long,
         [asdict(hit) for hit in mixed.contaminated],
         sorted({example.instruction for example in mixed.train}),
+        {
+            example.instruction: [] if isinstance(example.output, str) else list(example.output)
+            for example in mixed.train
+        },
     )
 
 

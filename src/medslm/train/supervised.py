@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, ProgressCallback
+from transformers import PreTrainedTokenizerBase, ProgressCallback, set_seed
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -67,8 +67,8 @@ def plan(recipe: Sft, folder: Path) -> Plan:
 def train(recipe: Sft, folder: Path) -> None:
     """Train the recipe into `folder`: a new run, or the rest of one that was interrupted.
 
-    Leaves `adapter/`, `run.json`, `loss.png` and `checkpoints/`. Raises `MedslmError` for bad input, a folder that holds
-    another recipe's run, too little disk or memory, and a loss that is no number.
+    Leaves `adapter/`, `run.json`, `loss.png` and `checkpoints/`. Raises `MedslmError` for bad input, a folder that
+    holds another recipe's run, too little disk or memory, and a loss that is no number.
     """
     planned = plan(recipe, folder)
     earlier = record.started(folder)
@@ -78,6 +78,7 @@ def train(recipe: Sft, folder: Path) -> None:
             _say(f"{folder} is finished already; remove it to train again. Next: make eval NAME={recipe.name}")
             return
     _describe(planned)
+    set_seed(recipe.seed)  # TRL seeds too, but later: the adapter's matrices would differ from run to run
     model = load.with_new_adapter(
         load.model(resolve(recipe.base), recipe.quantization, recipe.dtype),
         loras[recipe.lora],
@@ -122,6 +123,7 @@ def _identity(planned: Plan) -> dict[str, Any]:
         "template_hash": planned.renderer.template_hash,
         "end_of_turn": planned.renderer.end_of_turn,
         "instructions": built.instructions,
+        "fields": built.fields,
         "lora": asdict(loras[recipe.lora]),
         "packages": record.packages(),
         "python": record.python(),
@@ -141,8 +143,8 @@ def _describe(planned: Plan) -> None:
     _say(f"  {built.too_long} dropped as longer than {recipe.max_length} tokens (longest kept: {longest})")
     _say(f"  {len(built.train)} to train on, {len(built.validation)} held out for validation")
     _say(
-        f"  {recipe.global_batch_size} examples a step = {recipe.per_device_train_batch_size} x {accumulation} accumulated "
-        f"x {planned.world_size} process(es)"
+        f"  {recipe.global_batch_size} examples a step = {recipe.per_device_train_batch_size} x {accumulation} "
+        f"accumulated x {planned.world_size} process(es)"
     )
 
 
@@ -201,9 +203,45 @@ def config(recipe: Sft, folder: Path, world_size: int, report_to: list[str]) -> 
     )
 
 
-def trainer(planned: Plan, model: PeftModel, report_to: list[str], guard: Guard) -> SFTTrainer:
+class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
+    """TRL's trainer, which on a CPU multiplies only the positions that carry loss with the output head.
+
+    TRL 1.16 does so where there is Triton; elsewhere it scores every position, entropy and all, which for a vocabulary of
+    49,152 takes longer than the rest of a step (`benchmarks/completion_loss.py`).
+    """
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Mean negative log-likelihood per completion token of the global batch, in nats."""
+        if self.args.device.type != "cpu":
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs["labels"]  # (B, T), -100 where nothing is learned
+        carries = (labels != -100).any(dim=0).nonzero()
+        first, end = int(carries.min()), int(carries.max())
+        keep = torch.arange(first - 1, end)  # position t predicts token t + 1
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            use_cache=False,
+            logits_to_keep=keep,
+        )  # logits: (B, end - first + 1, V)
+        targets = labels[:, first : end + 1]
+        total = torch.nn.functional.cross_entropy(outputs.logits.float().flatten(0, 1), targets.flatten(), reduction="sum")
+        if num_items_in_batch is None:
+            loss = total / (targets != -100).sum()
+        else:  # counted over all processes, whose gradients are then averaged
+            loss = total / num_items_in_batch * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+
+def trainer(planned: Plan, model: PeftModel, report_to: list[str], guard: Guard) -> CompletionTrainer:
     """TRL's trainer over our rows, with our progress bar. Raises `MedslmError` if TRL dropped or cut a row."""
-    built = SFTTrainer(
+    built = CompletionTrainer(
         model=model,
         args=config(planned.recipe, planned.folder, planned.world_size, report_to),
         train_dataset=dataset(planned.rows.train),

@@ -11,8 +11,8 @@ import hashlib
 import importlib.metadata
 import random
 import re
-import string
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -27,7 +27,6 @@ HELD_OUT_PERCENT = 30  # of the families
 STATEMENTS_PER_FAMILY = 4  # or chapters 19 and 20 (72 % of all codes) would drown the others
 
 CODING = "State the ICD-10-CM chapter and code of this diagnostic statement."
-CHOICE = "Which ICD-10-CM chapter does this diagnostic statement belong to? Answer with the letter."
 
 
 def _classification() -> Any:
@@ -64,7 +63,7 @@ def chapters() -> dict[str, str]:
 def rows() -> Iterator[Row]:
     """One row a category: its code, its chapter's number and its statements as (code, words), in drawn order."""
     icd = _classification()
-    for category in icd.get_all_codes():
+    for category in dict.fromkeys(icd.get_all_codes()):  # a category that is a block as well is listed twice
         if icd.is_category(category):
             codes = [category, *icd.get_descendants(category)]
             pairs = {
@@ -80,14 +79,12 @@ def _coding(row: Row, code: str, statement: str) -> Example:
 
 
 def _choice(row: Row, code: str, statement: str) -> Example:
-    """Four chapters, the right one among them, in an order drawn from the statement."""
+    """The same question with four chapters to choose from, the right one among them, drawn by the statement."""
     order = random.Random(_draw(statement))
-    right = row["chapter"]
-    options = [right, *order.sample([number for number in chapters() if number != right], 3)]
+    wrong = order.sample([number for number in chapters() if number != row["chapter"]], 3)
+    options = [row["chapter"], *wrong]
     order.shuffle(options)
-    titles = tuple(chapters()[number] for number in options)
-    letter = string.ascii_uppercase[options.index(right)]
-    return Example(f"{code} {_draw(statement):08x}", CHOICE, statement, letter, row["category"], titles)
+    return replace(_coding(row, code, statement), options=tuple(chapters()[number] for number in options))
 
 
 def coding_examples(row: Row) -> Iterator[Example]:
@@ -95,13 +92,6 @@ def coding_examples(row: Row) -> Iterator[Example]:
     if not held_out(row["category"]):
         for code, statement in row["statements"][:STATEMENTS_PER_FAMILY]:
             yield _coding(row, code, statement)
-
-
-def choice_examples(row: Row) -> Iterator[Example]:
-    """The same statements as questions with four options."""
-    if not held_out(row["category"]):
-        for code, statement in row["statements"][:STATEMENTS_PER_FAMILY]:
-            yield _choice(row, code, statement)
 
 
 def coding_items() -> Iterator[Example]:
@@ -119,8 +109,5 @@ _COLUMNS = ("category", "chapter", "statements")
 _SPLIT = f"one statement of each of the {HELD_OUT_PERCENT} % of categories drawn by the hash of their code"
 
 corpora.add("icd10cm", Corpus(_SOURCE, LICENSE, "ICD-10-CM coding", _COLUMNS, rows, coding_examples, version))
-corpora.add(
-    "icd10cm-mcq", Corpus(_SOURCE, LICENSE, "ICD-10-CM chapter, 4 options", _COLUMNS, rows, choice_examples, version)
-)
 benchmarks.add("icd10cm-coding", Benchmark(_SOURCE, LICENSE, _SPLIT, coding_items, version))
 benchmarks.add("icd10cm-mcq", Benchmark(_SOURCE, LICENSE, _SPLIT, choice_items, version))

@@ -22,10 +22,8 @@ def read(reply: str, fields: tuple[str, ...]) -> Answer:
     """The first line of each field, wherever it stands in the reply."""
     found = {}
     for name in fields:
-        if line := re.search(
-            rf"^[ \t]*{re.escape(name)}[ \t]*:[ \t]*(\S.*?)[ \t]*$", reply, re.MULTILINE | re.IGNORECASE
-        ):
-            found[name] = line[1]
+        if line := re.search(rf"^[ \t]*{re.escape(name)}[ \t]*:[ \t]*(\S.*)$", reply, re.MULTILINE | re.IGNORECASE):
+            found[name] = line[1].rstrip()
     return Answer(found)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from medslm.data.example import Example
 from medslm.registry import Registry
 
+ENDS = " \t\r\n"  # white space that may be taken off; TOON leaves a value's no-break or line-separating spaces unquoted
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -42,12 +44,26 @@ class Format:
 
     def question_of(self, example: Example) -> str:
         """The user's side of an example."""
-        fields = () if isinstance(example.output, str) else tuple(example.output)
-        return self.question(example.instruction, example.input, example.options, fields)
+        if isinstance(example.output, str):
+            return self.question(example.instruction, example.input, example.options, ())
+        return self.question(example.instruction, example.input, (), tuple(example.output))
+
+    def choices_of(self, example: Example) -> list[str]:
+        """The rival answers of a multiple-choice item: letters, or the first field with each of its values."""
+        if isinstance(example.output, str):
+            return list(string.ascii_uppercase[: len(example.options)])
+        first = next(iter(example.output))
+        return [self.write({first: option}) for option in example.options]
+
+    def key_of(self, example: Example) -> int:
+        """The index of the right answer among `choices_of`."""
+        if isinstance(example.output, str):
+            return string.ascii_uppercase.index(example.output)
+        return example.options.index(next(iter(example.output.values())))
 
     def answer_of(self, example: Example) -> str:
         """The model's side of an example, without white space at its ends (templates differ in keeping it)."""
-        return (example.output if isinstance(example.output, str) else self.write(example.output)).strip()
+        return (example.output if isinstance(example.output, str) else self.write(example.output)).strip(ENDS)
 
 
 formats: Registry[Format] = Registry("format")

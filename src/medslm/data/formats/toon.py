@@ -1,4 +1,4 @@
-"""Token-Oriented Object Notation (spec 4.4, https://github.com/toon-format/spec), through the official `toon-format`."""
+"""Token-Oriented Object Notation (spec 4.4, https://github.com/toon-format/spec), by the official `toon-format`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import toon_format
 
 from medslm.data.formats import chat
-from medslm.data.formats.format import Answer, Format
+from medslm.data.formats.format import ENDS, Answer, Format
 
 
 def ask(fields: tuple[str, ...]) -> str:
@@ -17,14 +17,15 @@ def ask(fields: tuple[str, ...]) -> str:
 
 def write(fields: Mapping[str, str]) -> str:
     """The fields as a TOON object; values that look like numbers are quoted, so codes stay text."""
-    return toon_format.encode(dict(fields))
+    text: str = toon_format.encode(dict(fields))
+    return text
 
 
 def read(reply: str, fields: tuple[str, ...]) -> Answer:
     """Strictly decoded; if that fails or a field is missing, line by line, flagged as repaired."""
     try:
         # codes such as 1E50 or 250.00 written without quotes are still codes
-        value = toon_format.decode(reply.strip(), parse_int=str, parse_float=str)
+        value = toon_format.decode(reply.strip(ENDS), parse_int=str, parse_float=str)
     except ValueError:
         value = None
     if isinstance(value, dict) and all(isinstance(value.get(name), str) for name in fields):

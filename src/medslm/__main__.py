@@ -1,0 +1,5 @@
+"""`python -m medslm` is `medslm`."""
+
+from medslm.cli import main
+
+main()

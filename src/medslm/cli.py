@@ -1,0 +1,175 @@
+"""The command `medslm`: one thin function a verb; each prints what it did and what comes next."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from medslm import environment, files
+from medslm.errors import MedslmError, as_exit_code
+
+app = tyro.extras.SubcommandApp()
+Name = Annotated[str, tyro.conf.Positional]
+Runs = Path("runs")
+Cards = Path("model_cards")
+
+
+def _run(name: str, runs: Path) -> Path:
+    """The folder of a run. Raises `MedslmError` with the runs that there are."""
+    if not (runs / name).is_dir():
+        there = sorted(path.parent.name for path in runs.glob("*/run.json")) or ["none"]
+        raise MedslmError(
+            f"no run is called '{name}' in {runs}; there: {', '.join(there)}. `accelerate launch` makes one"
+        )
+    return runs / name
+
+
+@app.command(name="list")
+def list_records(kind: Annotated[str, tyro.conf.Positional] = "") -> None:
+    """Show the presets: bases, loras, corpora, benchmarks, formats, suites; all of them, or one kind."""
+    from medslm import catalogue
+
+    for title, names in catalogue.lines(kind):
+        print(title, *(f"  {line}" for line in names), sep="\n")
+
+
+@app.command(name="eval")
+def evaluate(name: Name, *, limit: int | None = None, batch_size: int | None = None, runs: Path = Runs) -> None:
+    """Judge a run's adapter beside its base with lm-eval, on the same prompts, and write scores.json.
+
+    Args:
+        name: The run.
+        limit: Items a task, to see whether it works; such scores are marked and never reach a card.
+        batch_size: Prompts a forward pass.
+        runs: Folder of the runs.
+    """
+    from medslm.evals import run, table
+
+    scores = run.evaluate_run(_run(name, runs), limit=limit, batch_size=batch_size)
+    print(table.text(files.read_json(scores, f"make eval NAME={name}")))
+    print(f"Scores in {scores}. Next: " + (f"make card NAME={name}" if limit is None else "the same without --limit"))
+
+
+@app.command
+def card(name: Name, *, runs: Path = Runs, cards: Path = Cards) -> None:
+    """Fill the model card from run.json and scores.json; a number that was not measured means no card.
+
+    Args:
+        name: The run; its prose is in <cards>/<name>.md.
+        runs: Folder of the runs.
+        cards: Folder of the cards' prose.
+    """
+    from medslm.hub import card as cards_room
+
+    template = cards / f"{name}.md"
+    if not template.is_file():
+        raise MedslmError(f"{template} is not there; write the card's prose in it, as in the other files of {cards}")
+    written = cards_room.write(_run(name, runs), template)
+    print(f"Card in {written}. Next: make push NAME={name} TO=<user or organisation>")
+
+
+@app.command
+def push(name: Name, *, to: str, public: bool = False, runs: Path = Runs) -> None:
+    """Publish a run's adapter with its card, as a private repository unless told otherwise.
+
+    Args:
+        name: The run; the repository gets its name.
+        to: User or organisation on the Hub.
+        public: Let everybody see it.
+        runs: Folder of the runs.
+    """
+    from medslm.hub import push as push_room
+
+    pushed = push_room.push(_run(name, runs), f"{to}/{name}", private=not public)
+    what = f"{len(pushed.files)} files" if pushed.changed else "nothing: the repository holds exactly this already"
+    print(f"Pushed {what}, {'public' if public else 'private'}: {pushed.url} at {pushed.commit}")
+    if pushed.left_out:
+        print(f"Left out, as not meant for publication: {', '.join(pushed.left_out)}")
+    print(f'Next: medslm generate {pushed.repo_id} "..."')
+
+
+@app.command
+def pull(repo_id: Name, *, revision: str | None = None) -> None:
+    """Fetch an adapter from the Hub and check every file of it.
+
+    Args:
+        repo_id: `user/name` on the Hub.
+        revision: Branch, tag or commit.
+    """
+    from medslm.hub import pull as pull_room
+
+    pulled = pull_room.pull(repo_id, revision=revision)
+    print(f"{pulled.files} files of {repo_id} at {pulled.commit}, each checked, in {pulled.path}")
+    print(f'Next: medslm generate {repo_id} "..."')
+
+
+@app.command
+def generate(
+    adapter: Name,
+    text: Annotated[str, tyro.conf.Positional],
+    *,
+    instruction: str | None = None,
+    max_new_tokens: int = 128,
+    runs: Path = Runs,
+) -> None:
+    """Answer one text with a base and an adapter.
+
+    Args:
+        adapter: A run, a folder, or `user/name` on the Hub.
+        text: What to answer.
+        instruction: What to do with it; by default what the adapter was trained to do.
+        max_new_tokens: Longest reply.
+        runs: Folder of the runs.
+    """
+    from medslm.infer import local
+
+    folder = _adapter(adapter, runs)
+    how = local.asked(folder, instruction)
+    for note in how.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(local.answer(folder, how, text, max_new_tokens))
+
+
+def _adapter(named: str, runs: Path) -> Path:
+    if (runs / named / "adapter").is_dir():
+        return runs / named / "adapter"
+    if (Path(named) / "adapter_config.json").is_file():
+        return Path(named)
+    if named.count("/") == 1 and not named.startswith((".", "/")):
+        from medslm.hub import pull as pull_room
+
+        return pull_room.pull(named).path
+    raise MedslmError(
+        f"no adapter is called '{named}': neither a run in {runs}, nor a folder, nor user/name on the Hub"
+    )
+
+
+@app.command
+def report(name: Name, *, runs: Path = Runs) -> None:
+    """Show a run's scores once more, and what can be done with it.
+
+    Args:
+        name: The run.
+        runs: Folder of the runs.
+    """
+    from medslm.evals import table
+
+    run = _run(name, runs)
+    print(table.text(files.read_json(run / "scores.json", f"make eval NAME={name}")))
+    print("Next:")
+    print(f'  medslm generate {name} "Typhoid fever with heart involvement"   # ask it')
+    print(f"  less {run / 'README.md'}   # its model card; the loss curve is {run / 'loss.png'}")
+    print(f"  make push NAME={name} TO=<user or organisation>   # publish it, privately")
+
+
+def main() -> None:
+    """Entry point of `medslm`."""
+    environment.prepare()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    with as_exit_code():
+        app.cli(prog="medslm", description="Small language models for medicine: " + os.linesep + (__doc__ or ""))

@@ -1,0 +1,1 @@
+"""Asking a base model with an adapter."""

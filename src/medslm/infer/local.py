@@ -1,0 +1,97 @@
+"""Greedy answers from a base and an adapter on this machine, asked exactly as in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medslm import files
+from medslm.data.example import Example
+from medslm.data.formats.render import Renderer
+from medslm.errors import MedslmError
+from medslm.models import load, source
+from medslm.models.base import Base, resolve
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a text is turned into the prompt that the adapter was trained on."""
+
+    base: Base
+    instruction: str
+    fields: tuple[str, ...]
+    format: str
+    notes: tuple[str, ...]
+    """What the user should know: an assumption made, or weights other than those trained on."""
+
+
+def asked(adapter: Path, instruction: str | None) -> Asked:
+    """Read from the adapter's folder how it is to be asked; a `run.json` beside the weights or above them tells.
+
+    Raises `MedslmError` if there is no adapter, or an instruction is needed and cannot be known.
+    """
+    config = files.read_json(adapter / "adapter_config.json", "medslm pull")
+    base = resolve(config["base_model_name_or_path"])
+    found = [path for path in (adapter / "run.json", adapter.parent / "run.json") if path.is_file()]
+    if not found:
+        note = "no run.json beside the adapter: asked in the plain chat format, which it may not have been trained on"
+        return Asked(base, instruction or "", (), "chat", (note,))
+    run = files.read_json(found[0], "accelerate launch")
+    known = run["instructions"]
+    if instruction is None and len(known) != 1:
+        raise MedslmError(
+            "the adapter was trained on several instructions; choose one with --instruction: " + " | ".join(known)
+        )
+    chosen = instruction if instruction is not None else known[0]
+    return Asked(base, chosen, tuple(run["fields"].get(chosen, ())), run["recipe"]["format"], _notes(run, base))
+
+
+def _notes(run: Mapping[str, Any], base: Base) -> tuple[str, ...]:
+    trained, here = run["base"], source.find(base)
+    if (trained["source"], trained["revision"]) == (here.kind, here.revision):
+        return ()
+    return (
+        f"trained on {trained['source']} weights {trained['revision'][:12]}, asked on {here.kind} weights "
+        f"{here.revision[:12]}: answers may differ from the measured ones",
+    )
+
+
+def answer(adapter: Path, how: Asked, text: str, max_new_tokens: int) -> str:
+    """The reply to one text, without its end of turn. Raises `MedslmError` for a text longer than the model reads."""
+    tokenizer = load.tokenizer(how.base)
+    model = load.with_adapter(load.model(how.base), adapter)
+    return reply(model, tokenizer, how, text, max_new_tokens)
+
+
+def reply(model: PeftModel, tokenizer: PreTrainedTokenizerBase, how: Asked, text: str, max_new_tokens: int) -> str:
+    """As `answer`, with a model that is loaded already."""
+    import torch
+
+    renderer = Renderer(tokenizer, how.format)
+    output: str | Mapping[str, str] = dict.fromkeys(how.fields, "") if how.fields else ""
+    ids = renderer.ids(renderer.prompt(Example("asked", how.instruction, text, output, family="")))
+    room = getattr(model.config, "max_position_embeddings", None)
+    if room is not None and len(ids) + max_new_tokens > room:
+        raise MedslmError(
+            f"the text makes {len(ids)} tokens and the reply up to {max_new_tokens}, but the model reads {room}; "
+            "shorten it"
+        )
+    prompt = torch.tensor([ids], device=model.device)
+    end = tokenizer.convert_tokens_to_ids(renderer.end_of_turn)
+    with torch.no_grad():
+        whole = model.generate(
+            input_ids=prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            eos_token_id=end,
+            pad_token_id=end,
+        )
+    text_out: str = tokenizer.decode(whole[0, len(ids) :], skip_special_tokens=True)
+    return text_out.strip()

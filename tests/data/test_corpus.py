@@ -1,0 +1,37 @@
+"""A corpus yields the examples of its rows, and says so when the rows have changed their shape."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+
+from medslm.data.corpus import Corpus, Row
+from medslm.data.example import Example
+from medslm.errors import MedslmError
+
+
+def notes(rows: list[Row]) -> Corpus:
+    def examples(row: Row) -> Iterator[Example]:
+        for number in range(row["examples"]):
+            yield Example(f"{row['note']} {number}", "Sum up.", row["note"], "summary", family=row["note"])
+
+    return Corpus("org/notes", "mit", "summaries", ("note", "examples"), lambda: rows, examples, lambda: "1")
+
+
+def test_a_row_gives_none_one_or_several_examples() -> None:
+    rows = [{"note": name, "examples": number} for number, name in enumerate("abc")]
+    assert [example.id for example in notes(rows).load()] == ["b 0", "c 0", "c 1"]
+
+
+def test_a_missing_column_is_a_sentence_with_the_row_and_what_it_has() -> None:
+    loading = notes([{"note": "a", "examples": 1}, {"text": "b", "label": 2, "note": "c"}]).load()
+    assert next(loading).id == "a 0"
+    with pytest.raises(MedslmError) as refusal:
+        next(loading)
+    assert str(refusal.value).startswith("row 1 of org/notes has no column examples; it has text, label, note.")
+
+
+def test_a_corpus_has_no_place_for_a_test_split() -> None:
+    assert not [field.name for field in dataclasses.fields(Corpus) if "test" in field.name or "split" in field.name]

@@ -1,0 +1,204 @@
+"""What a model is asked, token by token, and whether lm-eval's own model class would measure the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from evals import world
+from medslm.data.benchmark import benchmarks
+from medslm.data.example import Example
+from medslm.data.formats.render import Renderer
+from medslm.errors import MedslmError
+from medslm.evals import documents, harness
+from medslm.evals.engine import Engine
+from medslm.evals.suite import suites
+
+SUITE = suites["icd10cm"]
+CODING, CHOICE = SUITE.tasks
+SPREAD = 7  # letters of unlike lengths in a batch of 3, so that padding is at work
+
+
+def engine(tokenizer: Any, room: int = 1024, batch_size: int = 3) -> Engine:
+    return Engine(world.model(room=room), tokenizer, Renderer(tokenizer, "toon"), batch_size)
+
+
+LETTER = Example("1", "Which one? Answer with the letter.", "Where is it?", "B", "family", ("here", "there"))
+
+
+def scored(asked: Engine, item: Example, monkeypatch: pytest.MonkeyPatch) -> tuple[list[list[int]], int]:
+    """What reaches the model for each choice, prompt and continuation together; and how many prompts were read."""
+    document = documents.document(item, asked.renderer)
+    seen: list[tuple[Any, Any]] = []
+    score = asked._score
+    monkeypatch.setattr(asked, "_score", lambda prompts, after: seen.append((prompts, after)) or score(prompts, after))
+    asked.score([(document["prompt"], choice) for choice in document["choices"]])
+    [(prompts, after)] = seen
+    return [[*prompts[row], *continuation] for row, continuation in after], len(prompts)
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_a_letter_is_scored_where_training_wrote_it(adds_bos: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = engine(world.tokenizer(adds_bos))
+    rows, prompts = scored(asked, LETTER, monkeypatch)
+    trained = asked.renderer.tokens(LETTER).input_ids
+    assert rows[1] == trained[: -len(asked.renderer.ids(asked.renderer.end_of_turn))]
+    assert [row.count(0) for row in rows] == [adds_bos] * 2  # one BOS where the template writes one, else none
+    assert prompts == 1  # rivals share one reading of the prompt
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_a_field_is_scored_where_training_wrote_it(adds_bos: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = engine(world.tokenizer(adds_bos))
+    item = next(iter(benchmarks[CHOICE.benchmark].examples()))
+    rows, _ = scored(asked, item, monkeypatch)
+    trained = asked.renderer.tokens(item).input_ids
+    right = asked.renderer.format.key_of(item)
+    assert [trained[: len(row)] == row for row in rows] == [index == right for index in range(len(rows))]
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_log_likelihoods_are_those_of_lm_evals_own_model_class(adds_bos: bool) -> None:
+    tokenizer = world.tokenizer(adds_bos)
+    ours = engine(tokenizer)
+    pairs = [
+        (document["prompt"], continuation)
+        for document in documents.render(CHOICE, ours.renderer, SPREAD)
+        for continuation in ("A", "B", "maybe", *document["choices"][:1])
+    ]
+    theirs = HFLM(pretrained=ours.model, tokenizer=tokenizer, batch_size=1, add_bos_token=False)
+    # HFLM scores the prompt's last newline with the continuation; taken off, the two must agree
+    newline = {prompt: ours.score([(prompt[:-1], "\n")])[0][0] for prompt, _ in pairs}
+    requests = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
+    expected = [
+        total - newline[pair[0]] for pair, (total, _) in zip(pairs, theirs.loglikelihood(requests, disable_tqdm=True))
+    ]
+    assert [total for total, _ in ours.score(pairs)] == pytest.approx(expected, abs=1e-3)
+
+
+def test_replies_are_those_of_lm_evals_own_model_class() -> None:
+    tokenizer = world.tokenizer()
+    ours = engine(tokenizer)
+    prompts = [document["prompt"] for document in documents.render(CODING, ours.renderer, SPREAD)]
+    theirs = HFLM(pretrained=ours.model, tokenizer=tokenizer, batch_size=1, add_bos_token=False)
+    how = {"until": [], "max_gen_toks": 6, "do_sample": False}
+    requests = [Instance("generate_until", {}, (prompt, how), 0) for prompt in prompts]
+    assert ours.reply(prompts, 6) == theirs.generate_until(requests, disable_tqdm=True)
+
+
+def test_a_reply_ends_at_the_end_of_turn(tokenizer: Any) -> None:
+    asked = engine(tokenizer)
+    end = asked.renderer.ids(asked.renderer.end_of_turn)
+    assert asked._until_stop([65, 66, *end, 67]) == [65, 66]
+    assert tokenizer.eos_token_id in asked._stops and end[0] in asked._stops
+
+
+def test_switching_the_adapter_off_gives_the_base(tokenizer: Any, renderer: Renderer) -> None:
+    pairs = [(document["prompt"], "A") for document in documents.render(CHOICE, renderer, 3)]
+    adapted, base = Engine(world.adapted(), tokenizer, renderer, 2), Engine(world.model(), tokenizer, renderer, 2)
+    with adapted.model.disable_adapter():
+        off = adapted.score(pairs)
+    assert off == base.score(pairs)
+    assert adapted.score(pairs) != off
+
+
+def test_letters_are_told_apart_in_a_bfloat16_model(tokenizer: Any, renderer: Renderer) -> None:
+    import torch
+
+    model = world.model().to(torch.bfloat16)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(40)  # logits of 16 and more, where neighbouring bfloat16 numbers lie 0.125 apart
+    asked = Engine(model, tokenizer, renderer, 4)
+    prompts = [document["prompt"] for document in documents.render(CHOICE, renderer, 24)]
+    scores = [score for score, _ in asked.score([(prompt, letter) for prompt in prompts for letter in "ABCD"])]
+    for start in range(0, len(scores), 4):
+        assert len(set(scores[start : start + 4])) == 4
+
+
+def test_a_prompt_longer_than_the_model_reads_is_refused(tokenizer: Any, tmp_path: Path) -> None:
+    short = engine(tokenizer, room=64)
+    with pytest.raises(MedslmError, match=r"item .* of icd10cm_coding needs \d+ tokens, .*but the model reads 64;"):
+        harness.evaluate(
+            short.model,
+            tokenizer,
+            SUITE,
+            renderer=short.renderer,
+            out=tmp_path,
+            batch_size=2,
+            limit=1,
+            tasks=tasks(tmp_path),
+        )
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_a_key_longer_than_the_reply_may_be_is_refused(tokenizer: Any, renderer: Renderer, tmp_path: Path) -> None:
+    # the toy's tokens are bytes, and 48 of them write no chapter
+    with pytest.raises(MedslmError, match=r"the key of item .* tokens and an end, but a reply may have only 48;"):
+        harness.evaluate(world.model(), tokenizer, SUITE, renderer=renderer, out=tmp_path, batch_size=2, limit=1)
+
+
+def test_a_suite_whose_task_has_no_yaml_is_refused(tokenizer: Any, renderer: Renderer, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MedslmError, match="has no task called icd10cm_coding, icd10cm_mcq; add its YAML"):
+        harness.evaluate(
+            world.model(),
+            tokenizer,
+            SUITE,
+            renderer=renderer,
+            out=tmp_path,
+            batch_size=2,
+            limit=1,
+            tasks=tmp_path / "empty",
+        )
+
+
+def test_a_prompt_that_merges_with_the_answer_is_refused(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = engine(tokenizer)
+    monkeypatch.setattr(Renderer, "ids", lambda self, text: [len(text)])  # one token for any text
+    with pytest.raises(MedslmError, match="the tokens of a prompt change when 'A' follows"):
+        asked.score([("question", "A")])
+
+
+def test_samples_hold_what_was_asked_and_answered(tokenizer: Any, renderer: Renderer, tmp_path: Path) -> None:
+    judged = harness.evaluate(
+        world.model(),
+        tokenizer,
+        SUITE,
+        renderer=renderer,
+        out=tmp_path / "base",
+        batch_size=4,
+        limit=2,
+        tasks=tasks(tmp_path),
+    )
+    lines = (tmp_path / "base" / "icd10cm_mcq.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["id"] for record in records] == [outcome.id for outcome in judged.outcomes["icd10cm_mcq"]]
+    for record in records:
+        assert set(record) == {"id", "prompt", "logprobs", "pick", "key", "correct"}
+        assert record["pick"] == max(record["logprobs"], key=record["logprobs"].get)
+        assert record["correct"]["accuracy"] == int(record["pick"] == record["key"])
+    written = json.loads((tmp_path / "base" / "icd10cm_coding.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert set(written) == {"id", "prompt", "reply", "key", "correct"}
+
+
+def tasks(folder: Path) -> Path:
+    return world.tasks(folder / "tasks", max_gen_toks=120)
+
+
+@pytest.mark.parametrize(
+    "task", [task for suite in suites.values() for task in suite.tasks], ids=lambda task: task.name
+)
+def test_a_task_measures_what_its_yaml_declares(task: Any) -> None:
+    import yaml
+
+    text = (harness.TASKS / f"{task.name}.yaml").read_text(encoding="utf-8").replace("!function ", "")
+    declared = yaml.safe_load(text)
+    assert declared["task"] == declared["dataset_kwargs"]["task"] == task.name
+    of_yaml = {metric["metric"]: metric["higher_is_better"] for metric in declared["metric_list"]}
+    assert of_yaml == {metric.name: metric.higher_is_better for metric in task.metrics}
+    assert task.benchmark in benchmarks

@@ -1,0 +1,137 @@
+"""A recipe that cannot be run is refused when it is written, and one that is run can be told from any other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medslm.errors import MedslmError
+from medslm.recipe import Fingerprint, Sft
+
+GOOD: dict[str, Any] = {
+    "name": "toy-run",
+    "base": "toy",
+    "lora": "r4",
+    "mixture": {"notes": 1.0},
+    "suite": "toy",
+}
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "bound"),
+    [
+        ("mixture", {"notes": 0}, "mixture.notes=0; it must be above 0"),
+        ("mixture", {"notes": INFINITY}, "mixture.notes=inf; it must be above 0"),
+        ("mixture", {"notes": 1, "other": -0.5}, "mixture.other=-0.5; it must be above 0"),
+        *((name, 0, f"{name}=0; it must be at least 1") for name in ("max_length", "global_batch_size")),
+        *((name, 0, f"{name}=0; it must be at least 1") for name in ("per_device_train_batch_size", "eval_steps")),
+        ("logging_steps", -1, "logging_steps=-1; it must be at least 1"),
+        *(("learning_rate", value, f"learning_rate={value}") for value in (0, -1e-4, NAN, INFINITY)),
+        *(("num_train_epochs", value, f"num_train_epochs={value}") for value in (0, NAN, INFINITY)),
+        ("max_grad_norm", 0, "max_grad_norm=0; it must be above 0"),
+        *(("warmup_steps", value, f"warmup_steps={value}; it must be at least 0") for value in (-1, NAN)),
+        ("weight_decay", -0.1, "weight_decay=-0.1; it must be at least 0"),
+        *(("max_steps", value, f"max_steps={value}; it must be -1 or at least 1") for value in (0, -2)),
+        *(
+            ("validation_fraction", value, f"validation_fraction={value}; it must be between 0 and 1")
+            for value in (0, 1, 1.5, NAN)
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_run_is_refused(field: str, value: object, bound: str) -> None:
+    with pytest.raises(MedslmError) as refusal:
+        Sft(**GOOD | {field: value})
+    assert str(refusal.value).startswith(f"recipe 'toy-run' has {bound}")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Toy", "toy_run", "-toy", "toy-", "toy--run", "../toy", "toy/run", "toy run", "ö"]
+)
+def test_a_name_that_is_no_folder_and_no_hub_name_is_refused(name: str) -> None:
+    with pytest.raises(MedslmError, match="use lower case words joined by hyphens"):
+        Sft(**GOOD | {"name": name})
+
+
+def test_an_empty_mixture_is_refused() -> None:
+    with pytest.raises(MedslmError, match="empty mixture; name at least one corpus"):
+        Sft(**GOOD | {"mixture": {}})
+
+
+def test_a_changed_recipe_is_checked_again() -> None:
+    with pytest.raises(MedslmError, match="max_length=0"):
+        dataclasses.replace(Sft(**GOOD), max_length=0)
+
+
+@given(processes=st.integers(1, 64), micro=st.integers(1, 64), accumulated=st.integers(1, 64))
+@settings(deadline=None, derandomize=True)
+def test_the_global_batch_is_the_same_on_any_number_of_processes(processes: int, micro: int, accumulated: int) -> None:
+    total = processes * micro * accumulated
+    recipe = Sft(**GOOD, global_batch_size=total, per_device_train_batch_size=micro)
+    for world_size in (
+        world_size for world_size in range(1, processes + 1) if accumulated * processes % world_size == 0
+    ):
+        assert recipe.accumulation_steps(world_size) * micro * world_size == total
+    assert recipe.accumulation_steps(processes) == accumulated
+
+
+@given(processes=st.integers(1, 64), micro=st.integers(1, 64), total=st.integers(1, 4096))
+@settings(deadline=None, derandomize=True)
+def test_a_global_batch_is_met_exactly_or_refused(processes: int, micro: int, total: int) -> None:
+    recipe = Sft(**GOOD, global_batch_size=total, per_device_train_batch_size=micro)
+    try:
+        assert recipe.accumulation_steps(processes) * micro * processes == total
+    except MedslmError:
+        assert total % (micro * processes)
+
+
+def test_an_impossible_split_says_which_numbers_to_change() -> None:
+    with pytest.raises(MedslmError) as refusal:
+        Sft(**GOOD, global_batch_size=16, per_device_train_batch_size=8).accumulation_steps(3)
+    assert str(refusal.value) == (
+        "global_batch_size=16 cannot be split into micro-batches of per_device_train_batch_size=8 on 3 process(es): "
+        "24 does not divide 16; change one of the three numbers"
+    )
+
+
+def test_a_recipe_as_json_has_every_field_and_makes_the_same_recipe() -> None:
+    recipe = Sft(**GOOD, max_steps=3)
+    written = json.loads(json.dumps(recipe.as_dict()))
+    assert list(written) == [field.name for field in dataclasses.fields(Sft)]
+    assert Sft(**written) == recipe
+
+
+def test_every_field_of_a_recipe_says_what_it_is() -> None:
+    import ast
+    import inspect
+
+    body = ast.parse(inspect.getsource(Sft)).body[0].body  # type: ignore[attr-defined]
+    fields = [index for index, node in enumerate(body) if isinstance(node, ast.AnnAssign)]
+    assert [body[index].target.id for index in fields] == [field.name for field in dataclasses.fields(Sft)]
+    for index in fields:
+        following = body[index + 1]
+        assert isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant), body[index].target.id
+
+
+def test_a_fingerprint_tells_recipes_apart_field_by_field() -> None:
+    before, now = Sft(**GOOD).as_dict(), Sft(**GOOD | {"mixture": {"notes": 0.5}}, learning_rate=1e-4).as_dict()
+    assert Fingerprint(before).digest != Fingerprint(now).digest
+    assert Fingerprint(now).differences(before) == [
+        'mixture {"notes": 1.0} -> {"notes": 0.5}',
+        "learning_rate 0.0002 -> 0.0001",
+    ]
+
+
+def test_a_field_that_only_one_run_has_is_a_difference() -> None:
+    assert Fingerprint({"a": 1, "new": 2}).differences({"a": 1, "old": 3}) == ["old 3 -> null", "new null -> 2"]
+
+
+def test_the_same_values_have_the_same_fingerprint() -> None:
+    one, same = Fingerprint({"a": 1, "b": {"c": 2.0}}), Fingerprint({"b": {"c": 2}, "a": 1.0})
+    assert one.digest == same.digest  # the command line turns 1 into 1.0
+    assert one.differences(same.fields) == []

@@ -1,0 +1,53 @@
+"""The toy world: a language model that trains in seconds, under a Hub id of its own."""
+
+from __future__ import annotations
+
+from functools import cache as once
+from pathlib import Path
+
+HUB_ID = "toy/tiny-chat"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+CARD = "---\nlicense: mit\n---\nA toy.\n"
+
+
+@once
+def cache(hub: Path) -> Path:
+    """Lay the model out as the Hub's client keeps a downloaded snapshot; returns the snapshot's folder."""
+    repository = hub / f"models--{HUB_ID.replace('/', '--')}"
+    snapshot = repository / "snapshots" / COMMIT
+    save(snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT, encoding="utf-8")
+    return snapshot
+
+
+def save(folder: Path) -> None:
+    """A Llama of 2 layers and a byte tokenizer with ChatML, seeded."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokens = tokenizer()
+    tokens.save_pretrained(folder)
+    torch.manual_seed(0)
+    end = tokens.convert_tokens_to_ids("<|im_end|>")
+    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shape |= {"num_key_value_heads": 2, "max_position_embeddings": 1024, "vocab_size": len(tokens)}
+    LlamaForCausalLM(LlamaConfig(**shape, eos_token_id=end, pad_token_id=end, bos_token_id=None)).save_pretrained(folder)
+    (folder / "README.md").write_text(CARD, encoding="utf-8")
+
+
+def tokenizer():  # type: ignore[no-untyped-def]
+    """One token a byte, and the two of ChatML."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    plain = Tokenizer(models.BPE({letter: index for index, letter in enumerate(alphabet)}, []))
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain.decoder = decoders.ByteLevel()
+    special = {"eos_token": "<|im_end|>", "pad_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]}
+    return PreTrainedTokenizerFast(tokenizer_object=plain, chat_template=CHATML, **special)

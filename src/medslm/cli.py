@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -170,6 +169,6 @@ def report(name: Name, *, runs: Path = Runs) -> None:
 def main() -> None:
     """Entry point of `medslm`."""
     environment.prepare()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    environment.quiet()
     with as_exit_code():
         app.cli(prog="medslm", description="Small language models for medicine: " + os.linesep + (__doc__ or ""))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from pathlib import Path
 
 DEFAULTS = {
@@ -20,6 +22,15 @@ def prepare() -> None:
     """Set each default that the user has not set. Call it before the first import of torch."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def quiet() -> None:
+    """Keep from the user what libraries tell each other; what concerns the run is still said."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # bitsandbytes asks for a package that downloads kernels at run time; it has kernels of its own
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # peft 0.21 reads a property that transformers 5.20 has renamed
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
 
 
 def cache() -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +73,7 @@ def _mixture(words: list[str]) -> dict[str, float]:
 def main(recipe: Sft) -> None:
     """Train `recipe` as the command line changes it; a `MedslmError` becomes a sentence and exit status 2."""
     environment.prepare()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    environment.quiet()
     with as_exit_code():
         launch = parse(recipe)
         from medslm.train import supervised  # imports torch

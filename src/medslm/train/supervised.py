@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import PartialState
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from transformers import PreTrainedTokenizerBase, ProgressCallback, set_seed
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
@@ -174,8 +174,7 @@ def config(recipe: Sft, folder: Path, world_size: int, report_to: list[str]) -> 
         warmup_steps=recipe.warmup_steps,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
-        gradient_checkpointing=recipe.gradient_checkpointing,  # True in TRL
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        **_checkpointing(recipe.gradient_checkpointing),  # True in TRL
         max_length=recipe.max_length,  # no row is longer: rows.build dropped and counted them
         completion_only_loss=True,
         packing=False,
@@ -201,6 +200,13 @@ def config(recipe: Sft, folder: Path, world_size: int, report_to: list[str]) -> 
         report_to=report_to,
         push_to_hub=False,  # publishing is never a side effect of training
     )
+
+
+def _checkpointing(wanted: bool) -> dict[str, Any]:
+    """Activation checkpointing under the name that this transformers has for it (renamed in 5.20)."""
+    names = {field.name for field in fields(SFTConfig)}
+    name = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+    return {name: wanted, f"{name}_kwargs": {"use_reentrant": False}}
 
 
 class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
@@ -241,6 +247,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
 
 def trainer(planned: Plan, model: PeftModel, report_to: list[str], guard: Guard) -> CompletionTrainer:
     """TRL's trainer over our rows, with our progress bar. Raises `MedslmError` if TRL dropped or cut a row."""
+    disable_progress_bars()  # of the passes that TRL makes over the rows
     built = CompletionTrainer(
         model=model,
         args=config(planned.recipe, planned.folder, planned.world_size, report_to),
@@ -294,7 +301,7 @@ def save_adapter(planned: Plan, model: PeftModel) -> None:
     """The best adapter and its tokenizer, with the base under its Hub id and not under a path of this machine."""
     model.peft_config["default"].base_model_name_or_path = resolve(planned.recipe.base).hub_id
     with files.beside(planned.folder / "adapter") as temporary:
-        model.save_pretrained(str(temporary))
+        model.save_pretrained(str(temporary), save_embedding_layers=False)  # LoRA leaves them alone
         planned.tokenizer.save_pretrained(str(temporary))
         files.remove(temporary / "README.md")  # PEFT's own card; ours is made from measured numbers
 

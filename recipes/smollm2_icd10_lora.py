@@ -5,7 +5,7 @@
 
 Needs    2 CPU cores and 8 GB of memory, or any GPU
 Learns   the chapter and the code in TOON; the statement and the instruction carry no loss
-Judged   on one statement of each of 619 categories that were held out as a whole, beside the untuned base
+Judged   on one statement of each category that was held out as a whole, beside the untuned base
 Then     make eval card NAME=smollm2-icd10-lora
 Never    for billing or treatment without a human coder: see model_cards/smollm2-icd10-lora.md
 """
@@ -16,16 +16,16 @@ RECIPE = recipe.Sft(
     name="smollm2-icd10-lora",
     base="smollm2-135m-instruct",
     lora="all-linear-r16",
-    mixture={"icd10cm": 0.5},  # passes over the corpus
+    mixture={"icd10cm": 0.11},  # passes over the corpus: what two CPU cores learn in four minutes
     suite="icd10cm",
     format="toon",
     max_length=256,  # tokens; longer examples are dropped and counted
     global_batch_size=8,
     per_device_train_batch_size=8,
-    learning_rate=2e-3,
+    learning_rate=3e-3,
     num_train_epochs=1,
-    validation_fraction=0.03,
-    eval_steps=100,
+    validation_fraction=0.01,
+    eval_steps=20,
 )
 
 if __name__ == "__main__":

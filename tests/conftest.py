@@ -17,9 +17,7 @@ os.environ |= {  # read at import by what is imported below and by every process
     "MEDSLM_CACHE": str(HOME / "medslm"),
     "WANDB_MODE": "disabled",
     "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-    "PYTHONPATH": os.pathsep.join(
-        [str(TESTS / "offline"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    ),
+    "PYTHONPATH": os.pathsep.join([str(TESTS / "offline"), *filter(None, [os.environ.get("PYTHONPATH")])]),
 }
 sys.path.insert(0, str(TESTS / "offline"))
 
@@ -33,6 +31,7 @@ deny()
 import shutil  # noqa: E402
 
 import pytest  # noqa: E402
+
 import toy  # noqa: E402
 from medslm.models.base import Base, resolve  # noqa: E402
 

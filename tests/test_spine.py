@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import toy
 from hub_server import HubServer, run_client
 from launching import ROOT, SMALL, launch, record

@@ -36,15 +36,18 @@ def save(folder: Path) -> None:
     end = tokens.convert_tokens_to_ids("<|im_end|>")
     shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     shape |= {"num_key_value_heads": 2, "max_position_embeddings": 1024, "vocab_size": len(tokens)}
-    LlamaForCausalLM(LlamaConfig(**shape, eos_token_id=end, pad_token_id=end, bos_token_id=None)).save_pretrained(folder)
+    LlamaForCausalLM(LlamaConfig(**shape, eos_token_id=end, pad_token_id=end, bos_token_id=None)).save_pretrained(
+        folder
+    )
     (folder / "README.md").write_text(CARD, encoding="utf-8")
 
 
 def tokenizer():  # type: ignore[no-untyped-def]
     """A byte-level BPE of some 500 tokens, learned from what the answers are made of, with the two tokens of ChatML."""
-    from medslm.data.builders import icd10cm
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
+
+    from medslm.data.builders import icd10cm
 
     plain = Tokenizer(models.BPE())
     plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

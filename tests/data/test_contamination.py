@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from toy_data import benchmarks, example
 
 from medslm.data import contamination
 from medslm.data.contamination import NEAR, Hit, Screen
 from medslm.errors import MedslmError
+from toy_data import benchmarks, example
 
 ITEM = "Acute myocardial infarction of the anterior wall, with café-au-lait spots in 2 places"
 

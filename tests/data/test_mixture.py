@@ -11,12 +11,12 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_data import benchmarks, corpora, example
 
 from medslm.data import contamination, mixture
 from medslm.data.contamination import Screen
 from medslm.data.mixture import Mixture
 from medslm.errors import MedslmError
+from toy_data import benchmarks, corpora, example
 
 NOTES = [example(f"note number {n}", f"n{n}", f"family {n // 2}") for n in range(40)]
 LAWS = [example(f"law paragraph {n}", f"l{n}", f"law {n}") for n in range(20)]

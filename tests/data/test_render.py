@@ -6,10 +6,10 @@ import dataclasses
 from typing import Any
 
 import pytest
-import toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import toy
 from medslm.data.example import Example
 from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
@@ -55,7 +55,7 @@ LETTERED = Example("2", "Choose.", "Typhoid fever", "B", "A01", ("one", "two"))
 
 def tokenizer(shape: Shape, merges: list[tuple[str, str]] | None = None) -> Any:
     """A byte tokenizer with the special tokens of a template; `merges` glues pairs of its letters."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     template, special, end = shape
@@ -68,6 +68,11 @@ def tokenizer(shape: Shape, merges: list[tuple[str, str]] | None = None) -> Any:
         tokenizer_object=plain, chat_template=template, bos_token=special[0] if special else None, **named
     )
     made.add_tokens(special, special_tokens=True)
+    if made.bos_token:  # as Llama's and Gemma's do, which would double what the template has written
+        begin = (made.bos_token, made.convert_tokens_to_ids(made.bos_token))
+        made.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{made.bos_token} $A", special_tokens=[begin]
+        )
     return made
 
 

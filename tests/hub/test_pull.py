@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import HubServer, run_client
 
+from hub_server import HubServer, run_client
 from medslm.hub import bundle
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hub_server import HubServer, run_client
 
 PUBLISHED = [

@@ -52,7 +52,7 @@ class HubServer:
         self.storage = f"http://localhost:{self._http.server_port}"
         """The origin of large files; it wants a signature and refuses a token."""
 
-    def __enter__(self) -> HubServer:  # noqa: PYI034  # typing.Self came with Python 3.11
+    def __enter__(self) -> HubServer:  # typing.Self came with Python 3.11
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 

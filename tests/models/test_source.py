@@ -12,10 +12,10 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-import toy
 import transformers
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
+import toy
 from medslm.errors import MedslmError
 from medslm.models import load, source
 from medslm.models.base import Base, Embedded, resolve

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from launching import SMALL, launch, record
 
+from launching import SMALL, launch, record
 
 
 @pytest.mark.usefixtures("toy_base")

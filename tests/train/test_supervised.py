@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toy
 import torch
 from transformers import TrainerCallback
 
+import toy
 from medslm.errors import MedslmError
 from medslm.models import load
 from medslm.models.base import resolve

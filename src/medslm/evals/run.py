@@ -14,7 +14,7 @@ from medslm.evals import harness, scores
 from medslm.evals.harness import Judged
 from medslm.evals.scores import Protocol
 from medslm.evals.suite import Suite, suites
-from medslm.models import load
+from medslm.models import load, source
 from medslm.models.base import Base, resolve
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,10 @@ def evaluate_run(run: Path, *, limit: int | None = None, batch_size: int | None 
     """
     record = files.read_json(run / "run.json", made_by="accelerate launch recipes/<name>.py")
     base, recipe = resolve(record["recipe"]["base"]), record["recipe"]
+    if record["status"] != "finished":
+        raise MedslmError(f"the run in {run} is not finished; start its recipe again, it goes on where it stopped")
     refuse_another_base(run / "adapter", base)
+    refuse_other_weights(record["base"], base)
     suite, tokenizer = suites[recipe["suite"]], load.tokenizer(base)
     renderer = Renderer(tokenizer, recipe["format"])
     refuse_another_template(record["template_hash"], renderer)
@@ -39,7 +42,7 @@ def evaluate_run(run: Path, *, limit: int | None = None, batch_size: int | None 
     protocols: list[Protocol] = []
     hardware: Mapping[str, Any] = {}
     for name, quantization in kinds(recipe["quantization"]).items():
-        model = load.with_adapter(load.model(base, quantization), run / "adapter")
+        model = load.with_adapter(load.model(base, quantization, recipe["dtype"]), run / "adapter")
         hardware = hardware or _hardware(model, size)
         judged = _both(model, tokenizer, suite, renderer, run / "eval" / name, size, limit)
         protocols.append(Protocol(name, quantization, *judged))
@@ -60,6 +63,17 @@ def refuse_another_base(adapter: Path, base: Base) -> None:
         raise MedslmError(
             f"the adapter in {adapter} was trained for {made_for}, but run.json names {base.hub_id}; put the adapter "
             "and the run.json of one run together"
+        )
+
+
+def refuse_other_weights(trained: Mapping[str, Any], base: Base) -> None:
+    """Raise `MedslmError` if this machine has other weights of the base than those trained on."""
+    here = source.find(base)
+    if (trained["source"], trained["revision"]) != (here.kind, here.revision):
+        raise MedslmError(
+            f"the adapter was trained on the {trained['source']} weights {trained['revision']} of {base.hub_id}, but here "
+            f"are the {here.kind} weights {here.revision}; evaluate where it was trained (HF_HUB_OFFLINE=1 keeps to what "
+            "is on the disk), or train again"
         )
 
 

@@ -129,11 +129,7 @@ def with_new_adapter(base: PreTrainedModel, lora: Lora, gradient_checkpointing: 
             use_gradient_checkpointing=gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False},
         )
-    adapted = peft.get_peft_model(base, config)
-    for parameter in adapted.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return adapted
+    return peft.get_peft_model(base, config, autocast_adapter_dtype=True)  # in float32, whatever the base is in
 
 
 def _require(targets: list[str], base: PreTrainedModel) -> None:

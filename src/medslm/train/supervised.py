@@ -85,7 +85,8 @@ def train(recipe: Sft, folder: Path) -> None:
         recipe.gradient_checkpointing,
     )
     checkpoint.require_space(folder, model.num_parameters(only_trainable=True))
-    _write_record(planned, {"status": "running"})
+    if PartialState().is_main_process:
+        files.write_json(folder / "run.json", _identity(planned) | {"status": "running"})
     _fit(planned, model)
 
 
@@ -93,11 +94,6 @@ def _say(line: str) -> None:
     """Print on one process only."""
     if PartialState().is_main_process:
         print(line, flush=True)
-
-
-def _write_record(planned: Plan, result: dict[str, Any]) -> None:
-    if PartialState().is_main_process:
-        files.write_json(planned.folder / "run.json", _identity(planned) | result)
 
 
 def _identity(planned: Plan) -> dict[str, Any]:
@@ -237,7 +233,9 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
             logits_to_keep=keep,
         )  # logits: (B, end - first + 1, V)
         targets = labels[:, first : end + 1]
-        total = torch.nn.functional.cross_entropy(outputs.logits.float().flatten(0, 1), targets.flatten(), reduction="sum")
+        total = torch.nn.functional.cross_entropy(
+            outputs.logits.float().flatten(0, 1), targets.flatten(), reduction="sum"
+        )
         if num_items_in_batch is None:
             loss = total / (targets != -100).sum()
         else:  # counted over all processes, whose gradients are then averaged
@@ -327,13 +325,12 @@ def _finish(planned: Plan, fitted: SFTTrainer, seconds: float) -> None:
         "best_step": best_step,
     }
     curve.draw(points, best_step, planned.recipe.name, folder / "loss.png")
-    parameters = {
-        "parameters": fitted.model.num_parameters() - fitted.model.num_parameters(only_trainable=True),
-        "trainable_parameters": fitted.model.num_parameters(only_trainable=True),
-    }
+    trainable = fitted.model.num_parameters(only_trainable=True)
+    identity = _identity(planned)
+    identity["base"]["parameters"] = fitted.model.num_parameters() - trainable
     adapter = files.sha256(folder / "adapter" / "adapter_model.safetensors")
-    finished = {"status": "finished", **parameters, "adapter_sha256": adapter, "train": result, "curve": points}
-    _write_record(planned, finished)
+    measured = {"trainable_parameters": trainable, "adapter_sha256": adapter, "train": result, "curve": points}
+    files.write_json(folder / "run.json", identity | {"status": "finished"} | measured)
     _say(
         f"{result['steps']} steps, {result['tokens']:,} tokens in {seconds:.0f} s; validation loss "
         f"{result['first_eval_loss']:.3f} -> {result['best_eval_loss']:.3f}; curve in {folder / 'loss.png'}\n"

@@ -12,7 +12,7 @@ from medslm.data.formats.format import ENDS, Answer, Format
 
 def ask(fields: tuple[str, ...]) -> str:
     """Ask for a TOON object with these fields."""
-    return f"Answer in TOON with the fields {', '.join(fields)}."
+    return f"Answer in TOON: {', '.join(fields)}."
 
 
 def write(fields: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from evals import world
 from medslm.data.formats.render import Renderer
-from medslm.models import load
+from medslm.models import load, source
 
 WARNINGS = (
     # simple-icd-10-cm 1.5.0 reads its data that way when imported: https://pypi.org/project/simple-icd-10-cm/
@@ -41,6 +41,7 @@ def renderer(tokenizer: Any) -> Renderer:
 def finished(tmp_path: Path, renderer: Renderer, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a finished run whose base is the toy model."""
     monkeypatch.setattr(load, "tokenizer", lambda base: tokenizer)
-    monkeypatch.setattr(load, "model", lambda base, quantization: world.model())
+    monkeypatch.setattr(load, "model", lambda base, quantization, wanted: world.model())
     monkeypatch.setattr(load, "device", lambda: "cpu")
+    monkeypatch.setattr(source, "find", lambda base: source.Source("hub", tmp_path, world.REVISION))
     return world.run(tmp_path / "toy-run", renderer.template_hash)

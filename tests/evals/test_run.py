@@ -151,3 +151,18 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def change(path: Path, **fields: str) -> None:
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | fields), encoding="utf-8")
+
+
+def test_an_adapter_is_not_judged_on_other_weights_than_it_was_trained_on(finished: Path) -> None:
+    record = json.loads((finished / "run.json").read_text(encoding="utf-8"))
+    record["base"] = {"source": "embedded", "revision": "a" * 64}
+    (finished / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(MedslmError, match="trained on the embedded weights aaaa.*here are the hub weights"):
+        run.evaluate_run(finished, limit=2)
+
+
+def test_an_unfinished_run_is_not_judged(finished: Path) -> None:
+    record = json.loads((finished / "run.json").read_text(encoding="utf-8")) | {"status": "running"}
+    (finished / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(MedslmError, match="not finished"):
+        run.evaluate_run(finished, limit=2)

@@ -20,6 +20,7 @@ TEMPLATE = (
 )
 SPECIAL = ["<s>", "<pad>", "<|start|>", "<|end|>", "</s>"]
 HUB_ID = "toy/llama"
+REVISION = "4" * 40
 
 
 def tokenizer(adds_bos: bool = False) -> PreTrainedTokenizerFast:
@@ -73,7 +74,10 @@ def run(folder: Path, template_hash: str, quantization: str = "none") -> Path:
     trained.peft_config["default"].base_model_name_or_path = HUB_ID
     trained.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
     recipe = {"name": folder.name, "base": HUB_ID, "quantization": quantization, "format": "toon", "suite": "icd10cm"}
-    record = {"schema": 1, "recipe": recipe, "fingerprint": "f" * 64, "template_hash": template_hash}
+    recipe |= {"dtype": "float32"}
+    base = {"source": "hub", "revision": REVISION}
+    record = {"schema": 1, "status": "finished", "recipe": recipe, "base": base, "fingerprint": "f" * 64}
+    record |= {"template_hash": template_hash}
     (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return folder
 

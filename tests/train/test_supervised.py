@@ -190,6 +190,15 @@ def test_too_little_disk_is_said_before_training(tmp_path: Path, monkeypatch: py
     assert not (tmp_path / RECIPE.name / "run.json").exists()
 
 
+def test_too_little_gpu_memory_is_answered_with_what_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(supervised.CompletionTrainer, "compute_loss", full)
+    with pytest.raises(MedslmError, match="halve per_device_train_batch_size"):
+        supervised.train(RECIPE, tmp_path / RECIPE.name)
+
+
 @pytest.mark.parametrize("field", ["base", "lora", "format"])
 def test_a_misspelt_preset_is_answered_with_the_nearest(field: str, tmp_path: Path) -> None:
     names = {"base": "smolm2-135m-instruct", "lora": "all-linear-r61", "format": "tone"}

@@ -1,0 +1,51 @@
+"""A recipe's command line: every field is an option, and a slip is answered with the nearest name."""
+
+from __future__ import annotations
+
+import pytest
+
+from medslm.errors import MedslmError
+from medslm.recipe import Sft
+from medslm.train.launch import parse
+
+RECIPE = Sft(name="toy", base="base", lora="lora", mixture={"one": 1.0}, suite="suite")
+
+
+def test_without_options_the_recipe_is_as_it_stands() -> None:
+    assert parse(RECIPE, []).recipe == RECIPE
+
+
+def test_fields_are_options_under_their_own_names() -> None:
+    launched = parse(RECIPE, ["--learning-rate", "1e-4", "--gradient-checkpointing", "True", "--runs", "elsewhere"])
+    assert launched.recipe.learning_rate == 1e-4
+    assert launched.recipe.gradient_checkpointing is True
+    assert launched.runs.name == "elsewhere"
+
+
+def test_a_mixture_is_given_as_corpus_and_passes() -> None:
+    assert parse(RECIPE, ["--mixture", "one=0.5", "two=2"]).recipe.mixture == {"one": 0.5, "two": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--learning-rat", "1"], "--learning-rate"),
+        (["--mixture", "one=many"], "corpus=passes"),
+        (["--mixture", "one"], "corpus=passes"),
+        (["--quantization", "int3"], "nf4"),
+        (["--max-steps", "two"], "--max-steps"),
+    ],
+)
+def test_a_slip_ends_with_a_message_and_no_zero(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse(RECIPE, options)
+    assert stopped.value.code == 2
+    shown = capsys.readouterr()
+    assert said in shown.out + shown.err
+
+
+def test_a_value_that_cannot_be_run_is_a_sentence() -> None:
+    with pytest.raises(MedslmError, match="global_batch_size=0"):
+        parse(RECIPE, ["--global-batch-size", "0"])

@@ -4,7 +4,8 @@ VENV ?= .venv
 RUNS ?= runs
 BIN := $(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --config_file recipes/launch/single.yaml
-export OMP_WAIT_POLICY ?= PASSIVE # spinning threads slow shared cores down by a factor of ten
+# spinning threads slow shared cores down by a factor of ten
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev quickstart eval card push pull check test test-oldest clean
@@ -28,13 +29,13 @@ quickstart: install ## install, train, evaluate, write the card: the embedded de
 	$(BIN)/medslm card smollm2-icd10-lora --runs $(RUNS)
 	@$(BIN)/medslm report smollm2-icd10-lora --runs $(RUNS)
 
-eval: install needs-NAME ## judge a run beside its base: make eval NAME=smollm2-icd10-lora
+eval: needs-NAME install ## judge a run beside its base: make eval NAME=smollm2-icd10-lora
 	$(BIN)/medslm eval $(NAME) --runs $(RUNS) $(if $(LIMIT),--limit $(LIMIT))
-card: install needs-NAME ## write its model card: make card NAME=...
+card: needs-NAME install ## write its model card: make card NAME=...
 	$(BIN)/medslm card $(NAME) --runs $(RUNS)
-push: install needs-NAME needs-TO ## publish it, privately: make push NAME=... TO=<user or organisation> [PUBLIC=1]
+push: needs-NAME needs-TO install ## publish it, privately: make push NAME=... TO=<user or organisation> [PUBLIC=1]
 	$(BIN)/medslm push $(NAME) --to $(TO) --runs $(RUNS) $(if $(PUBLIC),--public)
-pull: install needs-ID ## fetch and verify an adapter: make pull ID=<user/name>
+pull: needs-ID install ## fetch and verify an adapter: make pull ID=<user/name>
 	$(BIN)/medslm pull $(ID)
 
 needs-%:

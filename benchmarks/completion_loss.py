@@ -26,7 +26,7 @@ from smollm2_icd10_lora import RECIPE  # noqa: E402
 from medslm.models import load  # noqa: E402
 from medslm.models.base import resolve  # noqa: E402
 from medslm.models.lora import loras  # noqa: E402
-from medslm.train import supervised  # noqa: E402
+from medslm.train import planning, supervised  # noqa: E402
 from medslm.train.progress import Guard  # noqa: E402
 
 BATCHES, ROUNDS = 6, 2
@@ -39,7 +39,7 @@ def main() -> None:
     recipe = dataclasses.replace(RECIPE, mixture={"icd10cm": 0.02})
     model = load.with_new_adapter(load.model(resolve(recipe.base)), loras[recipe.lora])
     with tempfile.TemporaryDirectory() as folder:
-        trainer = supervised.trainer(supervised.plan(recipe, Path(folder)), model, [], Guard(0.0))
+        trainer = supervised.trainer(planning.plan(recipe, Path(folder)), model, [], Guard(0.0))
     supervised.use_all_cores(1)
     model.train()
     batches = [batch for batch, _ in zip(trainer.get_train_dataloader(), range(BATCHES))]

@@ -157,7 +157,7 @@ def test_an_adapter_is_not_judged_on_other_weights_than_it_was_trained_on(finish
     record = json.loads((finished / "run.json").read_text(encoding="utf-8"))
     record["base"] = {"source": "embedded", "revision": "a" * 64}
     (finished / "run.json").write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(MedslmError, match="trained on the embedded weights aaaa.*here are the hub weights"):
+    with pytest.raises(MedslmError, match=r"trained on the embedded weights aaaa.*here are the hub weights"):
         run.evaluate_run(finished, limit=2)
 
 

@@ -8,7 +8,12 @@ import pytest
 
 from medslm.train import curve
 
-CURVE = [{"step": 0, "eval_loss": 4.0}, {"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0}, {"step": 2, "eval_loss": 1.5}]
+CURVE = [
+    {"step": 0, "eval_loss": 4.0},
+    {"step": 1, "loss": 3.0},
+    {"step": 2, "loss": 2.0},
+    {"step": 2, "eval_loss": 1.5},
+]
 
 
 def test_training_and_validation_points_are_told_apart() -> None:

@@ -4,64 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import PartialState
 from datasets import Dataset, disable_progress_bars
-from transformers import PreTrainedTokenizerBase, ProgressCallback, set_seed
+from transformers import ProgressCallback, set_seed
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from medslm import files
-from medslm.data.formats.render import Renderer, Tokens
+from medslm.data.formats.render import Tokens
 from medslm.errors import MedslmError
-from medslm.models import load, source
+from medslm.models import load
 from medslm.models.base import resolve
 from medslm.models.lora import loras
-from medslm.recipe import Fingerprint, Sft
-from medslm.train import checkpoint, curve, record, rows, tracking
+from medslm.recipe import Sft
+from medslm.train import checkpoint, curve, record, tracking
+from medslm.train.planning import Plan, describe, identity, plan, say
 from medslm.train.progress import Bar, Guard
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that is decided before the first weight is loaded."""
-
-    recipe: Sft
-    folder: Path
-    tokenizer: PreTrainedTokenizerBase
-    renderer: Renderer
-    rows: rows.Rows
-    fingerprint: Fingerprint
-    world_size: int
-
-
-def plan(recipe: Sft, folder: Path) -> Plan:
-    """Resolve every name and build the rows; bad input raises `MedslmError` here, before anything is written."""
-    base, lora = resolve(recipe.base), loras[recipe.lora]
-    world_size = PartialState(cpu=load.device() == "cpu").num_processes
-    recipe.accumulation_steps(world_size)
-    tokenizer = load.tokenizer(base)
-    renderer = Renderer(tokenizer, recipe.format)
-    built = rows.build(recipe, renderer)
-    decided = {
-        **recipe.as_dict(),
-        "lora_fields": asdict(lora),
-        "base_revision": source.find(base).revision,
-        "corpora": {name: report["version"] for name, report in built.corpora.items()},
-        "template_hash": renderer.template_hash,
-        "examples": [len(built.train), len(built.validation)],
-    }
-    fingerprint = Fingerprint(files.as_json(decided))
-    return Plan(recipe, folder, tokenizer, renderer, built, fingerprint, world_size)
 
 
 def train(recipe: Sft, folder: Path) -> None:
@@ -75,9 +43,9 @@ def train(recipe: Sft, folder: Path) -> None:
     if earlier is not None:
         record.refuse_another(folder, earlier, planned.fingerprint)
         if earlier["status"] == "finished":
-            _say(f"{folder} is finished already; remove it to train again. Next: make eval NAME={recipe.name}")
+            say(f"{folder} is finished already; remove it to train again. Next: make eval NAME={recipe.name}")
             return
-    _describe(planned)
+    describe(planned)
     set_seed(recipe.seed)  # TRL seeds too, but later: the adapter's matrices would differ from run to run
     model = load.with_new_adapter(
         load.model(resolve(recipe.base), recipe.quantization, recipe.dtype),
@@ -86,62 +54,8 @@ def train(recipe: Sft, folder: Path) -> None:
     )
     checkpoint.require_space(folder, model.num_parameters(only_trainable=True))
     if PartialState().is_main_process:
-        files.write_json(folder / "run.json", _identity(planned) | {"status": "running"})
+        files.write_json(folder / "run.json", identity(planned) | {"status": "running"})
     _fit(planned, model)
-
-
-def _say(line: str) -> None:
-    """Print on one process only."""
-    if PartialState().is_main_process:
-        print(line, flush=True)
-
-
-def _identity(planned: Plan) -> dict[str, Any]:
-    """The part of `run.json` that is known before training."""
-    recipe, base, built = planned.recipe, resolve(planned.recipe.base), planned.rows
-    found = source.find(base)
-    return {
-        "schema": record.SCHEMA,
-        "name": recipe.name,
-        "recipe": recipe.as_dict(),
-        "fingerprint": planned.fingerprint.digest,
-        "fingerprint_fields": dict(planned.fingerprint.fields),
-        "base": {
-            "name": recipe.base,
-            "hub_id": base.hub_id,
-            "license": base.license or found.license,
-            "source": found.kind,
-            "revision": found.revision,
-        },
-        "corpora": built.corpora,
-        "contamination": built.contamination,
-        "examples": {"train": len(built.train), "validation": len(built.validation), "too_long": built.too_long},
-        "template_hash": planned.renderer.template_hash,
-        "end_of_turn": planned.renderer.end_of_turn,
-        "instructions": built.instructions,
-        "fields": built.fields,
-        "lora": asdict(loras[recipe.lora]),
-        "packages": record.packages(),
-        "python": record.python(),
-        "git": record.git(),
-        "machine": record.machine(planned.world_size, str(load.dtype(recipe.dtype)).removeprefix("torch.")),
-    }
-
-
-def _describe(planned: Plan) -> None:
-    """Say what is about to happen, and everything that was dropped."""
-    recipe, built = planned.recipe, planned.rows
-    longest = max(len(row.input_ids) for row in built.train)
-    accumulation = recipe.accumulation_steps(planned.world_size)
-    _say(f"{recipe.name}: {recipe.base} + {recipe.lora}, quantization {recipe.quantization}, on {load.device()}")
-    for name, report in built.corpora.items():
-        _say(f"  {name}: {report['read']} examples read, {report['contaminated']} dropped as copies of test items")
-    _say(f"  {built.too_long} dropped as longer than {recipe.max_length} tokens (longest kept: {longest})")
-    _say(f"  {len(built.train)} to train on, {len(built.validation)} held out for validation")
-    _say(
-        f"  {recipe.global_batch_size} examples a step = {recipe.per_device_train_batch_size} x {accumulation} "
-        f"accumulated x {planned.world_size} process(es)"
-    )
 
 
 def dataset(tokens: Sequence[Tokens]) -> Dataset:
@@ -271,9 +185,9 @@ def _fit(planned: Plan, model: PeftModel) -> None:
     newest = checkpoint.last(folder / "checkpoints")
     guard = Guard(checkpoint.seconds(newest))
     report_to, line = tracking.configure(folder, planned.fingerprint.digest[:16])
-    _say(line)
+    say(line)
     if newest:
-        _say(f"going on from {newest.name}")
+        say(f"going on from {newest.name}")
     fitting = trainer(planned, model, report_to, guard)
     try:
         fitting.train(resume_from_checkpoint=str(newest) if newest else None)
@@ -326,12 +240,12 @@ def _finish(planned: Plan, fitted: SFTTrainer, seconds: float) -> None:
     }
     curve.draw(points, best_step, planned.recipe.name, folder / "loss.png")
     trainable = fitted.model.num_parameters(only_trainable=True)
-    identity = _identity(planned)
-    identity["base"]["parameters"] = fitted.model.num_parameters() - trainable
+    known = identity(planned)
+    known["base"]["parameters"] = fitted.model.num_parameters() - trainable
     adapter = files.sha256(folder / "adapter" / "adapter_model.safetensors")
     measured = {"trainable_parameters": trainable, "adapter_sha256": adapter, "train": result, "curve": points}
-    files.write_json(folder / "run.json", identity | {"status": "finished"} | measured)
-    _say(
+    files.write_json(folder / "run.json", known | {"status": "finished"} | measured)
+    say(
         f"{result['steps']} steps, {result['tokens']:,} tokens in {seconds:.0f} s; validation loss "
         f"{result['first_eval_loss']:.3f} -> {result['best_eval_loss']:.3f}; curve in {folder / 'loss.png'}\n"
         f"Next: make eval NAME={planned.recipe.name}"

@@ -37,7 +37,7 @@ def test_no_family_is_both_learnt_and_examined(corpus: list[Example], items: lis
 
 
 def test_the_exam_has_one_item_a_family_and_enough_of_them(items: list[Example]) -> None:
-    assert len(items) >= 500
+    assert len(items) >= (500 if not items[0].options else 250)
     assert len({item.family for item in items}) == len({item.id for item in items}) == len(items)
 
 
@@ -90,9 +90,10 @@ def test_the_choices_hold_the_key_once_among_four(name: str, exams: dict[str, li
     assert max(positions.values()) < 0.35 * positions.total()  # no place is right much oftener than the others
 
 
-def test_both_exams_ask_the_same_questions(exams: dict[str, list[Example]]) -> None:
+def test_the_choice_exam_asks_half_of_the_coding_exam(exams: dict[str, list[Example]]) -> None:
     coding, choice = ([(item.id, item.input) for item in items] for items in exams.values())
-    assert coding == choice
+    assert set(choice) < set(coding)
+    assert 0.4 < len(choice) / len(coding) < 0.6
 
 
 def test_few_training_statements_are_near_copies_and_none_of_them_passes(

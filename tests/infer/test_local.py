@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toy
 
+import toy
 from medslm.errors import MedslmError
 from medslm.infer import local
 from medslm.models import load

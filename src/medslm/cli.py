@@ -82,8 +82,10 @@ def push(name: Name, *, to: str, public: bool = False, runs: Path = Runs) -> Non
         public: Let everybody see it.
         runs: Folder of the runs.
     """
+    from medslm.hub import card as cards_room
     from medslm.hub import push as push_room
 
+    cards_room.clear(_run(name, runs))
     pushed = push_room.push(_run(name, runs), f"{to}/{name}", private=not public)
     what = f"{len(pushed.files)} files" if pushed.changed else "nothing: the repository holds exactly this already"
     print(f"Pushed {what}, {'public' if public else 'private'}: {pushed.url} at {pushed.commit}")

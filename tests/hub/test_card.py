@@ -349,6 +349,15 @@ def test_an_unknown_licence_is_other_and_says_so(tmp_path: Path, license: str | 
     assert "Not cleared for publication" in loaded.text
 
 
+def test_what_may_not_be_published_is_stopped_before_the_push(good: Path, tmp_path: Path) -> None:
+    card.clear(good)
+    new = dict(RUN["corpora"]["icd10cm"], license="other")
+    with pytest.raises(MedslmError, match="not cleared for publication"):
+        card.clear(spoilt(tmp_path / "other", lambda run, _: run["corpora"].update(new=new)))
+    with pytest.raises(MedslmError, match="4 items"):
+        card.clear(spoilt(tmp_path / "limited", lambda _, scores: scores.update(limit=4)))
+
+
 def test_a_non_commercial_corpus_makes_the_adapter_non_commercial(tmp_path: Path) -> None:
     new = dict(RUN["corpora"]["icd10cm"], license="cc-by-nc-4.0")
     loaded = read(card.render(spoilt(tmp_path, lambda run, _: run["corpora"].update(new=new)), TEMPLATE))

@@ -57,6 +57,15 @@ def write(run: Path, template: Path) -> Path:
     return run / "README.md"
 
 
+def clear(run: Path) -> None:
+    """Raise `MedslmError` if the run may not be published: stale or partial scores, or licences that forbid it."""
+    terms = _terms(results.load(run).run)
+    if not terms.publishable:
+        raise MedslmError(
+            f"{run} is not cleared for publication: {'; '.join(terms.reasons)}. Keep it, or train without"
+        )
+
+
 def _terms(run: Record) -> license.License:
     """The adapter's licence; what the run recorded must be what the registries say today."""
     base, recorded = at(run, "base", "run.json"), at(run, "corpora", "run.json")

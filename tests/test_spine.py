@@ -99,7 +99,7 @@ def test_from_data_to_a_published_adapter_that_loads_again(trained: tuple[HubSer
     judged = medslm(hub, home, "eval", NAME, *where)
     assert judged.returncode == 0, judged.stderr
     scores = json.loads((runs / NAME / "scores.json").read_text(encoding="utf-8"))
-    assert all(result["n"] >= 500 for result in scores["results"])
+    assert all(result["n"] >= 500 for result in scores["results"] if result["task"] == "icd10cm_coding")
     assert "chapter_accuracy" in judged.stdout
 
     carded = medslm(hub, home, "card", NAME, *where)

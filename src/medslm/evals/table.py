@@ -97,7 +97,9 @@ def _set(cell: str, name: str, width: int) -> str:
 
 
 def _notes(scores: Mapping[str, Any]) -> list[str]:
-    notes = ["* primary metric. Differences in percentage points, adapter less base; majority: always the same answer."]
+    notes = [
+        "The asterisk marks the primary metric. Differences in percentage points, adapter less base; majority: always the same answer."
+    ]
     if scores["limit"] is not None:
         notes.insert(0, f"Only {scores['limit']} items a task were judged: a trial, not a result.")
     return ["", *notes]

@@ -98,7 +98,8 @@ def _set(cell: str, name: str, width: int) -> str:
 
 def _notes(scores: Mapping[str, Any]) -> list[str]:
     notes = [
-        "The asterisk marks the primary metric. Differences in percentage points, adapter less base; majority: always the same answer."
+        "The asterisk marks the primary metric. Differences in percentage points, adapter less base; "
+        "majority: always the same answer."
     ]
     if scores["limit"] is not None:
         notes.insert(0, f"Only {scores['limit']} items a task were judged: a trial, not a result.")

@@ -37,7 +37,7 @@ def test_an_unknown_kind_of_preset_is_answered_with_the_nearest() -> None:
         (("eval", "smollm2"), "no run is called 'smollm2' in runs; there: smollm2-icd10-lora"),
         (("card", "smollm2-icd10-lora"), "write the card's prose"),
         (("report", "smollm2-icd10-lora"), "scores.json is not there"),
-        (("push", "smollm2-icd10-lora", "--to", "me"), "make card"),
+        (("push", "smollm2-icd10-lora", "--to", "me"), "run.json has schema None where 1 is read"),
         (("pull", "no-slash"), "no-slash"),
         (("generate", "no-such-adapter", "text"), "no adapter is called 'no-such-adapter'"),
     ],

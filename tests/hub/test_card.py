@@ -191,7 +191,7 @@ def test_the_card_states_numbers_verdict_sources_and_warnings(good: Path) -> Non
         "20 min 34 s",
         "](loss.png)",
         "The base model is under apache-2.0, which is permissive.",
-        "Answer in TOON with the fields chapter, code.",
+        "Answer in TOON: chapter, code.",
     ):
         assert said in text, said
 

@@ -205,7 +205,9 @@ def test_every_table_of_the_card_lines_up(good: Path) -> None:
 
 
 def test_the_python_in_the_card_is_python(good: Path) -> None:
-    for source in re.findall(r"^```python\n(.*?)^```", card.render(good, TEMPLATE), re.MULTILINE | re.DOTALL):
+    sources = re.findall(r"^```python\n(.*?)^```", card.render(good, TEMPLATE), re.MULTILINE | re.DOTALL)
+    assert sources
+    for source in sources:
         compile(source, "card", "exec")
 
 

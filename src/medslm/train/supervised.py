@@ -123,7 +123,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
     """TRL's trainer, which on a CPU multiplies only the positions that carry loss with the output head.
 
     TRL 1.16 does so where there is Triton; elsewhere it scores every position, entropy and all, which for a vocabulary of
-    49,152 takes longer than the rest of a step (`benchmarks/completion_loss.py`).
+    49,152 made a whole step 1.5 times as long (`benchmarks/completion_loss.py`).
     """
 
     def compute_loss(

@@ -19,7 +19,7 @@ from medslm.models.base import Base, resolve
 
 log = logging.getLogger(__name__)
 
-BATCH_SIZE = {"cpu": 128, "cuda": 128}
+BATCH_SIZE = 128
 """Prompts a forward pass: on a CPU one step of 128 replies takes little longer than one of 32."""
 
 
@@ -38,7 +38,7 @@ def evaluate_run(run: Path, *, limit: int | None = None, batch_size: int | None 
     suite, tokenizer = suites[recipe["suite"]], load.tokenizer(base)
     renderer = Renderer(tokenizer, recipe["format"])
     refuse_another_template(record["template_hash"], renderer)
-    size = batch_size or BATCH_SIZE[load.device()]
+    size = batch_size or BATCH_SIZE
     protocols: list[Protocol] = []
     hardware: Mapping[str, Any] = {}
     for name, quantization in kinds(recipe["quantization"]).items():
@@ -69,7 +69,7 @@ def refuse_another_base(adapter: Path, base: Base) -> None:
 def refuse_other_weights(trained: Mapping[str, Any], base: Base) -> None:
     """Raise `MedslmError` if this machine has other weights of the base than those trained on."""
     here = source.find(base)
-    if (trained["source"], trained["revision"]) != (here.kind, here.revision):
+    if not here.are_those_of(trained):
         raise MedslmError(
             f"the adapter was trained on the {trained['source']} weights {trained['revision']} of {base.hub_id}, but here "
             f"are the {here.kind} weights {here.revision}; evaluate where it was trained (HF_HUB_OFFLINE=1 keeps to what "
@@ -104,12 +104,9 @@ def _both(
 
 
 def _hardware(model: Any, batch_size: int) -> Mapping[str, Any]:
-    import torch
-
-    device = load.device()
     return {
-        "device": device,
-        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+        "device": load.device(),
+        "gpu": load.gpu(),
         "dtype": str(model.dtype).removeprefix("torch."),
         "batch_size": batch_size,
     }

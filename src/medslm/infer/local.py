@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medslm import files
 from medslm.data.example import Example
@@ -13,10 +13,6 @@ from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
 from medslm.models import load, source
 from medslm.models.base import Base, resolve
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def asked(adapter: Path, instruction: str | None) -> Asked:
 
 def _notes(run: Mapping[str, Any], base: Base) -> tuple[str, ...]:
     trained, here = run["base"], source.find(base)
-    if (trained["source"], trained["revision"]) == (here.kind, here.revision):
+    if here.are_those_of(trained):
         return ()
     return (
         f"trained on {trained['source']} weights {trained['revision'][:12]}, asked on {here.kind} weights "
@@ -64,15 +60,10 @@ def _notes(run: Mapping[str, Any], base: Base) -> tuple[str, ...]:
 
 def answer(adapter: Path, how: Asked, text: str, max_new_tokens: int) -> str:
     """The reply to one text, without its end of turn. Raises `MedslmError` for a text longer than the model reads."""
-    tokenizer = load.tokenizer(how.base)
-    model = load.with_adapter(load.model(how.base), adapter)
-    return reply(model, tokenizer, how, text, max_new_tokens)
-
-
-def reply(model: PeftModel, tokenizer: PreTrainedTokenizerBase, how: Asked, text: str, max_new_tokens: int) -> str:
-    """As `answer`, with a model that is loaded already."""
     import torch
 
+    tokenizer = load.tokenizer(how.base)
+    model = load.with_adapter(load.model(how.base), adapter)
     renderer = Renderer(tokenizer, how.format)
     output: str | Mapping[str, str] = dict.fromkeys(how.fields, "") if how.fields else ""
     ids = renderer.ids(renderer.prompt(Example("asked", how.instruction, text, output, family="")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,19 @@ if TYPE_CHECKING:  # importing this module imports no torch
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-log = logging.getLogger(__name__)
-
 
 def device() -> str:
     """`cuda` where there is a GPU, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def gpu() -> str | None:
+    """What the GPU calls itself; none on a CPU."""
+    import torch
+
+    return torch.cuda.get_device_name() if device() == "cuda" else None
 
 
 def dtype(wanted: str = "auto") -> torch.dtype:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,10 @@ class Source:
 
     license: str = "unknown"
     """What the model's own card states; a preset's record goes before it."""
+
+    def are_those_of(self, base: Mapping[str, str]) -> bool:
+        """True if a run whose `run.json` says this of its base was trained on these weights."""
+        return (self.kind, self.revision) == (base["source"], base["revision"])
 
 
 WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "README.md"]  # never a pickle, never code

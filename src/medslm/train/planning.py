@@ -79,7 +79,7 @@ def identity(planned: Plan) -> dict[str, Any]:
         "examples": {"train": len(built.train), "validation": len(built.validation), "too_long": built.too_long},
         "template_hash": planned.renderer.template_hash,
         "end_of_turn": planned.renderer.end_of_turn,
-        "instructions": built.instructions,
+        "instructions": sorted(built.fields),
         "fields": built.fields,
         "lora": asdict(loras[recipe.lora]),
         "packages": record.packages(),

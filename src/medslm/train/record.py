@@ -14,6 +14,7 @@ from typing import Any
 
 from medslm import files
 from medslm.errors import MedslmError
+from medslm.models import load
 from medslm.recipe import Fingerprint
 
 SCHEMA = 1
@@ -62,12 +63,9 @@ def cpus() -> int:
 
 def machine(world_size: int, dtype: str) -> dict[str, Any]:
     """What it ran on; no host name, no user, no path."""
-    import torch
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
-        "device": "cuda" if gpu else "cpu",
-        "gpu": gpu,
+        "device": load.device(),
+        "gpu": load.gpu(),
         "cpus": cpus(),
         "system": platform.system(),
         "world_size": world_size,

@@ -32,9 +32,6 @@ class Rows:
     contamination: list[dict[str, Any]]
     """Each dropped example beside the test item it resembles."""
 
-    instructions: list[str]
-    """The instructions trained on, each once."""
-
     fields: dict[str, list[str]]
     """Per instruction: the fields of its answers; none where the answer is plain text."""
 
@@ -57,7 +54,6 @@ def build(recipe: Sft, renderer: Renderer) -> Rows:
         {name: _report(name, mixed) for name in recipe.mixture},
         long + also_long,
         [asdict(hit) for hit in mixed.contaminated],
-        sorted({example.instruction for example in mixed.train}),
         {
             example.instruction: [] if isinstance(example.output, str) else list(example.output)
             for example in mixed.train

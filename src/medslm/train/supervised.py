@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -29,8 +28,6 @@ from medslm.train.progress import Bar, Guard
 if TYPE_CHECKING:
     from peft import PeftModel
 
-log = logging.getLogger(__name__)
-
 
 def train(recipe: Sft, folder: Path) -> None:
     """Train the recipe into `folder`: a new run, or the rest of one that was interrupted.
@@ -53,9 +50,10 @@ def train(recipe: Sft, folder: Path) -> None:
         recipe.gradient_checkpointing,
     )
     checkpoint.require_space(folder, model.num_parameters(only_trainable=True))
+    known = identity(planned)
     if PartialState().is_main_process:
-        files.write_json(folder / "run.json", identity(planned) | {"status": "running"})
-    _fit(planned, model)
+        files.write_json(folder / "run.json", known | {"status": "running"})
+    _fit(planned, model, known)
 
 
 def dataset(tokens: Sequence[Tokens]) -> Dataset:
@@ -179,7 +177,7 @@ def trainer(planned: Plan, model: PeftModel, report_to: list[str], guard: Guard)
     return built
 
 
-def _fit(planned: Plan, model: PeftModel) -> None:
+def _fit(planned: Plan, model: PeftModel, known: dict[str, Any]) -> None:
     recipe, folder = planned.recipe, planned.folder
     use_all_cores(planned.world_size)
     newest = checkpoint.last(folder / "checkpoints")
@@ -200,7 +198,7 @@ def _fit(planned: Plan, model: PeftModel) -> None:
     PartialState().wait_for_everyone()
     if PartialState().is_main_process:
         save_adapter(planned, model)
-        _finish(planned, fitting, guard.seconds)
+        _finish(planned, fitting, guard.seconds, known)
 
 
 def use_all_cores(world_size: int) -> None:
@@ -218,7 +216,7 @@ def save_adapter(planned: Plan, model: PeftModel) -> None:
         files.remove(temporary / "README.md")  # PEFT's own card; ours is made from measured numbers
 
 
-def _finish(planned: Plan, fitted: SFTTrainer, seconds: float) -> None:
+def _finish(planned: Plan, fitted: SFTTrainer, seconds: float, known: dict[str, Any]) -> None:
     state, folder = fitted.state, planned.folder
     wanted = ("step", "loss", "eval_loss", "learning_rate", "grad_norm")
     history = [{name: entry[name] for name in wanted if name in entry} for entry in state.log_history]
@@ -240,7 +238,6 @@ def _finish(planned: Plan, fitted: SFTTrainer, seconds: float) -> None:
     }
     curve.draw(points, best_step, planned.recipe.name, folder / "loss.png")
     trainable = fitted.model.num_parameters(only_trainable=True)
-    known = identity(planned)
     known["base"]["parameters"] = fitted.model.num_parameters() - trainable
     adapter = files.sha256(folder / "adapter" / "adapter_model.safetensors")
     measured = {"trainable_parameters": trainable, "adapter_sha256": adapter, "train": result, "curve": points}

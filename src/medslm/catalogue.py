@@ -19,8 +19,10 @@ Described = tuple[Mapping[str, Any], Callable[[Any], str]]
 KINDS: Registry[Described] = Registry("kind of preset")
 KINDS.add("bases", (bases, lambda base: f"{base.hub_id}, {base.license}{', embedded' if base.embedded else ''}"))
 KINDS.add("loras", (loras, lambda lora: f"r={lora.r}, alpha={lora.lora_alpha}, dropout={lora.lora_dropout:g}"))
-KINDS.add("corpora", (corpora, lambda corpus: f"{corpus.task}: {corpus.source}, {corpus.license}"))
-KINDS.add("benchmarks", (benchmarks, lambda benchmark: f"{benchmark.source}, {benchmark.license}: {benchmark.split}"))
+KINDS.add("corpora", (corpora, lambda corpus: f"{corpus.task}: {corpus.source.name}, {corpus.license}"))
+KINDS.add(
+    "benchmarks", (benchmarks, lambda benchmark: f"{benchmark.source.name}, {benchmark.license}: {benchmark.split}")
+)
 KINDS.add("formats", (formats, lambda format: format.ask(("a", "b"))))
 KINDS.add("suites", (suites, lambda suite: ", ".join(task.name for task in suite.tasks)))
 

@@ -30,13 +30,33 @@ class Sft:
     """LoRA preset (`medslm list loras`)."""
 
     mixture: Mapping[str, float]
-    """Passes over each corpus per epoch (`medslm list corpora`); 0.5 takes a random half, 2.0 takes all twice."""
+    """Passes over each corpus per epoch (`medslm list corpora`); 0.5 takes a random half, 2.0 takes all twice. One's own
+    data is named `local:PATH`, any other dataset of the Hub `org/name`."""
 
     suite: str
     """What judges the result (`medslm list suites`); its test items are kept out of training."""
 
     format: str = "chat"
     """How an example becomes text (`medslm list formats`)."""
+
+    formats: Mapping[str, str] = field(default_factory=dict)
+    """The format of single corpora, where it is not `format`."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """For corpora that are not registered: field of an example -> column (`input=note`), or a constant (`instruction==Code
+    it.`). Where nothing is said, the shape is recognised."""
+
+    licenses: Mapping[str, str] = field(default_factory=dict)
+    """Licence of corpora that are not registered; without one the adapter cannot be published."""
+
+    contamination: Literal["report", "drop", "fail"] = "drop"
+    """What happens to an example that a registered benchmark holds, word for word or nearly."""
+
+    deidentify: Literal["off", "scan", "mask"] = "scan"
+    """Identifiers of patients: count them by type, or replace them as well."""
+
+    duplicates: Literal["report", "exact", "near"] = "exact"
+    """Which repeated examples are dropped; all of them are counted."""
 
     quantization: Literal["none", "nf4"] = "none"
     """Frozen base weights: as stored, or 4-bit NormalFloat with double quantisation (arXiv:2305.14314)."""
@@ -77,6 +97,9 @@ class Sft:
     validation_fraction: float = 0.05
     """Part of the mixture held out from training, for the evaluation loss and the choice of the best checkpoint."""
 
+    validation_rows: int = 0
+    """Hold out the first so many examples of each corpus instead of a fraction; 0 means a fraction."""
+
     eval_steps: int = 50
     """Optimiser steps between evaluations; each is also a checkpoint."""
 
@@ -100,7 +123,7 @@ class Sft:
             self._check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("learning_rate", "num_train_epochs", "max_grad_norm"):
             self._check(0 < getattr(self, name) < math.inf, name, getattr(self, name), "above 0")
-        for name in ("warmup_steps", "weight_decay"):
+        for name in ("warmup_steps", "weight_decay", "validation_rows"):
             self._check(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "at least 0")
         self._check(self.max_steps == -1 or self.max_steps >= 1, "max_steps", self.max_steps, "-1 or at least 1")
         held_out = self.validation_fraction
@@ -112,7 +135,8 @@ class Sft:
 
     def as_dict(self) -> dict[str, Any]:
         """Every field as JSON values, in the order of declaration."""
-        return dataclasses.asdict(self) | {"mixture": dict(self.mixture)}
+        told = dataclasses.asdict(self)
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in told.items()}
 
     def accumulation_steps(self, world_size: int) -> int:
         """Micro-batches per optimiser step on each of `world_size` processes; `global_batch_size` holds exactly.

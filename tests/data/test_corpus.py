@@ -7,22 +7,32 @@ from collections.abc import Iterator
 
 import pytest
 
-from medslm.data.corpus import Corpus, Row
+from medslm.data.corpus import Corpus, Row, Skip
 from medslm.data.example import Example
 from medslm.errors import MedslmError
+from toy_data import Rows
 
 
 def notes(rows: list[Row]) -> Corpus:
     def examples(row: Row) -> Iterator[Example]:
+        if row["examples"] < 0:
+            raise Skip("a debt of examples")
         for number in range(row["examples"]):
             yield Example(f"{row['note']} {number}", "Sum up.", row["note"], "summary", family=row["note"])
 
-    return Corpus("org/notes", "mit", "summaries", ("note", "examples"), lambda: rows, examples, lambda: "1")
+    return Corpus(Rows(tuple(rows), "org/notes"), "mit", "summaries", ("note", "examples"), examples)
 
 
 def test_a_row_gives_none_one_or_several_examples() -> None:
     rows = [{"note": name, "examples": number} for number, name in enumerate("abc")]
     assert [example.id for example in notes(rows).load()] == ["b 0", "c 0", "c 1"]
+
+
+def test_rows_left_out_are_counted_by_reason() -> None:
+    skipped: dict[str, int] = {}
+    rows = [{"note": name, "examples": number} for name, number in (("a", -1), ("b", 1), ("c", -1))]
+    assert [example.id for example in notes(rows).load(skipped)] == ["b 0"]
+    assert skipped == {"a debt of examples": 2}
 
 
 def test_a_missing_column_is_a_sentence_with_the_row_and_what_it_has() -> None:

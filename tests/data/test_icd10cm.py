@@ -10,10 +10,10 @@ import pytest
 
 from medslm.data.benchmark import benchmarks
 from medslm.data.builders import icd10cm
-from medslm.data.contamination import Screen
 from medslm.data.corpus import corpora
 from medslm.data.example import Example
 from medslm.data.formats import formats
+from medslm.data.gates.contamination import Screen
 from medslm.errors import MedslmError
 
 
@@ -108,7 +108,7 @@ def test_few_training_statements_are_near_copies_and_none_of_them_passes(
 
 
 def test_the_version_names_the_package(corpus: list[Example]) -> None:
-    assert corpora["icd10cm"].version() == f"simple-icd-10-cm=={importlib.metadata.version('simple-icd-10-cm')}"
+    assert corpora["icd10cm"].source.version() == f"simple-icd-10-cm=={importlib.metadata.version('simple-icd-10-cm')}"
 
 
 def test_a_missing_package_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

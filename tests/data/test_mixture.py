@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medslm.data import contamination, mixture
-from medslm.data.contamination import Screen
+from medslm.data import mixture
+from medslm.data.gates import contamination
+from medslm.data.gates.contamination import Screen
 from medslm.data.mixture import Mixture
 from medslm.errors import MedslmError
 from toy_data import benchmarks, corpora, example

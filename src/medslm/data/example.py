@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Structure = Mapping[str, Any]
+"""Named parts: text, lists and mappings of parts. Every scalar is text, so that the code `250.00` stays what it is."""
 
 
 @dataclass(frozen=True)
@@ -14,12 +19,12 @@ class Example:
     """Unique within its corpus or benchmark."""
 
     instruction: str
-    """What is to be done; the same sentence for all examples of a task."""
+    """What is to be done; the same sentence for all examples of a task. Empty for a text to be continued."""
 
-    input: str
-    """The text it is done to."""
+    input: str | Structure
+    """What it is done to: text, or named parts that a format writes down."""
 
-    output: str | Mapping[str, str]
+    output: str | Structure
     """The answer: text, or named fields that a format writes down."""
 
     family: str
@@ -28,3 +33,39 @@ class Example:
     options: tuple[str, ...] = ()
     """Multiple choice only. With a letter as `output` they are shown under their letters, in this order; with fields as
     `output` they are the values that its first field may take, and are not shown."""
+
+    reasoning: str = ""
+    """The thoughts before the answer, for formats that write them."""
+
+    turns: tuple[tuple[str, str], ...] = ()
+    """What was said before, oldest first: (`system`, `user` or `assistant`, text)."""
+
+    @property
+    def text(self) -> str:
+        """All text of the input, for whatever compares or searches it."""
+        return "\n".join(leaves(self.input))
+
+    @property
+    def answer(self) -> str:
+        """All text of the output, for whatever compares or searches it."""
+        return "\n".join(leaves(self.output))
+
+    def as_json(self) -> str:
+        """One line; `from_json` gives an equal example."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Example:
+        """The example that `as_json` wrote."""
+        told = json.loads(line)
+        told["options"], told["turns"] = tuple(told["options"]), tuple(map(tuple, told["turns"]))
+        return cls(**told)
+
+
+def leaves(value: str | Structure | Sequence[Any]) -> Iterator[str]:
+    """Every text in a structure, in its order, without the names of the fields."""
+    if isinstance(value, str):
+        yield value
+    else:
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from leaves(part)

@@ -6,9 +6,9 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from medslm.data.contamination import Hit, Screen
 from medslm.data.corpus import corpora
 from medslm.data.example import Example
+from medslm.data.gates.contamination import Hit, Screen
 from medslm.errors import MedslmError
 
 

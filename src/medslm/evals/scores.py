@@ -105,7 +105,7 @@ def _result(protocol: Protocol, task: Task, metric: Metric) -> dict[str, Any]:
         "metric": metric.name,
         "primary": metric.name == task.primary,
         "n": pairs.n,
-        "dataset": {"source": benchmark.source, "version": benchmark.version(), "split": benchmark.split},
+        "dataset": {"source": benchmark.source.name, "version": benchmark.source.version(), "split": benchmark.split},
         "base": _share(base),
         "adapter": _share(adapter),
         "difference": {

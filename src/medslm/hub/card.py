@@ -15,10 +15,11 @@ from huggingface_hub import ModelCard, ModelCardData, eval_result_entries_to_yam
 
 import medslm.data.builders  # noqa: F401 - registers the corpora
 from medslm import files, recipe
+from medslm.data import license
 from medslm.data.corpus import corpora
 from medslm.data.formats import formats
 from medslm.errors import MedslmError
-from medslm.hub import license, markdown, results
+from medslm.hub import markdown, results
 from medslm.hub.results import Evidence, Record, at
 from medslm.models.base import bases
 

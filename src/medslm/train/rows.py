@@ -9,10 +9,10 @@ from typing import Any
 import medslm.data.builders  # noqa: F401  (registers the corpora and benchmarks)
 from medslm.data import mixture
 from medslm.data.benchmark import benchmarks
-from medslm.data.contamination import Screen
 from medslm.data.corpus import corpora
 from medslm.data.example import Example
 from medslm.data.formats.render import Renderer, Tokens
+from medslm.data.gates.contamination import Screen
 from medslm.errors import MedslmError
 from medslm.recipe import Sft
 
@@ -70,9 +70,9 @@ def _fitting(examples: Iterable[Example], renderer: Renderer, max_length: int) -
 def _report(name: str, mixed: mixture.Mixture) -> dict[str, Any]:
     corpus = corpora[name]
     return {
-        "source": corpus.source,
+        "source": corpus.source.name,
         "license": corpus.license,
-        "version": corpus.version(),
+        "version": corpus.source.version(),
         "read": mixed.read[name],
         "contaminated": sum(hit.corpus == name for hit in mixed.contaminated),
     }

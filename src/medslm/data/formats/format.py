@@ -45,8 +45,8 @@ class Format:
     def question_of(self, example: Example) -> str:
         """The user's side of an example."""
         if isinstance(example.output, str):
-            return self.question(example.instruction, example.input, example.options, ())
-        return self.question(example.instruction, example.input, (), tuple(example.output))
+            return self.question(example.instruction, example.text, example.options, ())
+        return self.question(example.instruction, example.text, (), tuple(example.output))
 
     def choices_of(self, example: Example) -> list[str]:
         """The rival answers of a multiple-choice item: letters, or the first field with each of its values."""

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from medslm.hub import license
+from medslm.data import license
 
 
 @pytest.mark.parametrize("corpus", ["mit", "cc-by-4.0", "cc0-1.0", "bsd-3-clause", "public-domain", "MIT ", "odc-by"])

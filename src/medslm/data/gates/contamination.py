@@ -43,14 +43,14 @@ class Screen:
                 self._add(name, item)
 
     def _add(self, benchmark: str, item: Example) -> None:
-        of_item = words(item.input)
+        of_item = words(item.text)
         for word in of_item:
             self._index[word].append(len(self._items))
         self._items.append((benchmark, item.id, len(of_item)))
 
     def find(self, example: Example) -> tuple[str, str, float] | None:
         """Benchmark, item and similarity of the closest copy of `example`, if any reaches `NEAR`."""
-        of_example = words(example.input)
+        of_example = words(example.text)
         shared = Counter(item for word in of_example for item in self._index.get(word, ()))
         closest = max(
             ((n / (len(of_example) + self._items[item][2] - n), item) for item, n in shared.items()), default=(0.0, -1)

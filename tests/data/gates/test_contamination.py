@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from medslm.data import contamination
-from medslm.data.contamination import NEAR, Hit, Screen
+from medslm.data.gates import contamination
+from medslm.data.gates.contamination import NEAR, Hit, Screen
 from medslm.errors import MedslmError
 from toy_data import benchmarks, example
 

@@ -1,0 +1,1 @@
+"""Where rows come from: a package, the Hub, or one's own files."""

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medslm.errors import MedslmError
-from medslm.recipe import Fingerprint, Sft
+from medslm.recipe import Fingerprint, Lesson, Sft
 
 GOOD: dict[str, Any] = {
     "name": "toy-run",
@@ -110,12 +110,14 @@ def test_every_field_of_a_recipe_says_what_it_is() -> None:
     import ast
     import inspect
 
-    body = ast.parse(inspect.getsource(Sft)).body[0].body  # type: ignore[attr-defined]
-    fields = [index for index, node in enumerate(body) if isinstance(node, ast.AnnAssign)]
-    assert [body[index].target.id for index in fields] == [field.name for field in dataclasses.fields(Sft)]
-    for index in fields:
-        following = body[index + 1]
-        assert isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant), body[index].target.id
+    told = []
+    for record in (Lesson, Sft):
+        body = ast.parse(inspect.getsource(record)).body[0].body  # type: ignore[attr-defined]
+        for index in (index for index, node in enumerate(body) if isinstance(node, ast.AnnAssign)):
+            following = body[index + 1]
+            assert isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant), body[index].target.id
+            told.append(body[index].target.id)
+    assert told == [field.name for field in dataclasses.fields(Sft)]
 
 
 def test_a_fingerprint_tells_recipes_apart_field_by_field() -> None:

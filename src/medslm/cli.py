@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from medslm import environment, files
+from medslm import data_cli, environment, files
 from medslm.errors import MedslmError, as_exit_code
 
 app = tyro.extras.SubcommandApp()
@@ -174,6 +174,46 @@ def _command() -> str:
     return (
         "python -m medslm" if called.name == "__main__.py" else str(called) if called.parent.name == "bin" else "medslm"
     )
+
+
+Recipes = Annotated[tuple[Path, ...], tyro.conf.Positional]
+
+
+@app.command
+def lock(recipes: Recipes = ()) -> None:
+    """Pin what recipes read of the Hub, or all that is registered, to its newest commit, in hub.lock.toml.
+
+    Args:
+        recipes: Recipe files, such as recipes/smollm2_icd10_lora.py; none means everything.
+    """
+    from medslm.hub import locking
+
+    locked = locking.write(recipes)
+    for repo_id, reason in locked.left.items():
+        print(f"{repo_id} left as it was: {reason}", file=sys.stderr)
+    held = len(locked.lock.models) + len(locked.lock.datasets)
+    print(f"{held} commits in {locked.path}, {len(locked.changed)} of them new. Next: git add {locked.path}")
+
+
+@app.command
+def bundle(recipes: Recipes, *, out: Path) -> None:
+    """Collect all that recipes read of the Hub in one folder, for a machine without a network.
+
+    Args:
+        recipes: Recipe files, such as recipes/smollm2_icd10_lora.py.
+        out: Folder to be made.
+    """
+    from medslm.hub import airgap
+
+    made = airgap.bundle(recipes, out)
+    for name, reason in made.left_out.items():
+        print(f"not in the bundle: {name}: {reason}", file=sys.stderr)
+    what = f"{len(made.models)} models and {len(made.datasets)} datasets"
+    print(f"{what}: {made.files} files, {made.bytes / 1e6:,.0f} MB, each checked, in {made.folder}")
+    print(f"Next: carry it over, then MEDSLM_BUNDLE={made.folder} accelerate launch {recipes[0]}")
+
+
+app.command(data_cli.app, name="data", help="Look at corpora, measure them, build datasets of them, publish those.")
 
 
 def main() -> None:

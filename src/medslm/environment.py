@@ -11,6 +11,7 @@ DEFAULTS = {
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning OpenMP threads slow shared cores down by a factor of ten
     "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL would report each start
     "DO_NOT_TRACK": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # datasets would report each load of a local file
     "TOKENIZERS_PARALLELISM": "false",  # or tokenizers warn at every fork of a data loader
     "HF_HUB_DISABLE_SYMLINKS_WARNING": "1",
     "WANDB_SILENT": "true",
@@ -19,9 +20,16 @@ DEFAULTS = {
 
 
 def prepare() -> None:
-    """Set each default that the user has not set. Call it before the first import of torch."""
+    """Set each default that the user has not set. Call it before the first import of torch.
+
+    With `MEDSLM_BUNDLE` the Hub's cache is the bundle's, and nothing is asked of the network.
+    """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if folder := bundle():
+        os.environ["HF_HUB_CACHE"] = str(folder / "hub")
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
 
 def quiet() -> None:
@@ -37,3 +45,14 @@ def cache() -> Path:
     """Where converted models are kept: `MEDSLM_CACHE`, or `~/.cache/medslm` as XDG_CACHE_HOME has it."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(os.environ.get("MEDSLM_CACHE") or Path(home) / "medslm")
+
+
+def bundle() -> Path | None:
+    """The folder that `medslm bundle` has made, as `MEDSLM_BUNDLE` names it: models and datasets are read from there."""
+    named = os.environ.get("MEDSLM_BUNDLE")
+    return Path(named).absolute() if named else None
+
+
+def cpus() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

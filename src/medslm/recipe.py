@@ -16,8 +16,81 @@ from medslm.errors import MedslmError
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # valid as a file name, a folder and the last part of a Hub id
 
 
-@dataclass(frozen=True)
-class Sft:
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What is learnt: corpora, how they are written, and the gates before them. Raises `MedslmError` for bad values."""
+
+    mixture: Mapping[str, float]
+    """Passes over each corpus per epoch (`medslm list corpora`); 0.5 takes a random half, 2.0 takes all twice. One's own
+    data is named `local:PATH`, any other dataset of the Hub `org/name`."""
+
+    format: str = "chat"
+    """How an example becomes text (`medslm list formats`)."""
+
+    formats: Mapping[str, str] = field(default_factory=dict)
+    """The format of single corpora, where it is not `format`."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """For corpora that are not registered: field of an example = column (`input=note`), or a constant (`instruction==Code
+    it.`). Where nothing is said, the shape is recognised."""
+
+    licenses: Mapping[str, str] = field(default_factory=dict)
+    """Licence of corpora that are not registered; without one the adapter cannot be published."""
+
+    contamination: Literal["report", "drop", "fail"] = "drop"
+    """What happens to an example that a registered benchmark holds, word for word or nearly."""
+
+    deidentify: Literal["off", "scan", "mask", "surrogate"] = "scan"
+    """Identifiers of patients: count them by type; or replace them as well, by their type or by consistent surrogates with
+    shifted dates."""
+
+    phi_engine: Literal["rules", "presidio"] = "rules"
+    """What finds them: our own rules, or these and Presidio (`pip install medslm[phi]`), which knows more names."""
+
+    duplicates: Literal["report", "exact", "near"] = "exact"
+    """Which repeated examples are dropped; all of them are counted."""
+
+    max_length: int = 1024
+    """Tokens of prompt and completion; longer examples are dropped whole and counted, never cut."""
+
+    validation_fraction: float = 0.05
+    """Part of the mixture held out from training, for the evaluation loss and the choice of the best checkpoint."""
+
+    validation_rows: int = 0
+    """Hold out the first so many examples of each corpus instead of a fraction; 0 means a fraction."""
+
+    seed: int = 42
+    """Seed of the mixture's order, the LoRA initialisation and the dropout."""
+
+    def __post_init__(self) -> None:
+        if not self.mixture:
+            raise MedslmError(f"{self.called} has an empty mixture; name at least one corpus with its passes")
+        for corpus, passes in self.mixture.items():
+            self._check(0 < passes < math.inf, f"mixture.{corpus}", passes, "above 0")
+        for corpus in self.formats:
+            self._check(corpus in self.mixture, "formats", corpus, f"one of the mixture: {', '.join(self.mixture)}")
+        self._check(self.max_length >= 1, "max_length", self.max_length, "at least 1")
+        self._check(self.validation_rows >= 0, "validation_rows", self.validation_rows, "at least 0")
+        held_out = self.validation_fraction
+        self._check(0 < held_out < 1, "validation_fraction", held_out, "between 0 and 1")
+
+    @property
+    def called(self) -> str:
+        """How a message names it."""
+        return "the lesson"
+
+    def _check(self, holds: bool, name: str, value: object, bound: str) -> None:
+        if not holds:
+            raise MedslmError(f"{self.called} has {name}={value}; it must be {bound}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field as JSON values, in the order of declaration."""
+        told = dataclasses.asdict(self)
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in told.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sft(Lesson):
     """Supervised fine-tuning of a LoRA adapter. Raises `MedslmError` for values that cannot be run."""
 
     name: str
@@ -29,43 +102,14 @@ class Sft:
     lora: str
     """LoRA preset (`medslm list loras`)."""
 
-    mixture: Mapping[str, float]
-    """Passes over each corpus per epoch (`medslm list corpora`); 0.5 takes a random half, 2.0 takes all twice. One's own
-    data is named `local:PATH`, any other dataset of the Hub `org/name`."""
-
     suite: str
     """What judges the result (`medslm list suites`); its test items are kept out of training."""
-
-    format: str = "chat"
-    """How an example becomes text (`medslm list formats`)."""
-
-    formats: Mapping[str, str] = field(default_factory=dict)
-    """The format of single corpora, where it is not `format`."""
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """For corpora that are not registered: field of an example -> column (`input=note`), or a constant (`instruction==Code
-    it.`). Where nothing is said, the shape is recognised."""
-
-    licenses: Mapping[str, str] = field(default_factory=dict)
-    """Licence of corpora that are not registered; without one the adapter cannot be published."""
-
-    contamination: Literal["report", "drop", "fail"] = "drop"
-    """What happens to an example that a registered benchmark holds, word for word or nearly."""
-
-    deidentify: Literal["off", "scan", "mask"] = "scan"
-    """Identifiers of patients: count them by type, or replace them as well."""
-
-    duplicates: Literal["report", "exact", "near"] = "exact"
-    """Which repeated examples are dropped; all of them are counted."""
 
     quantization: Literal["none", "nf4"] = "none"
     """Frozen base weights: as stored, or 4-bit NormalFloat with double quantisation (arXiv:2305.14314)."""
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Type of the base's weights and of the arithmetic; `auto` is the fastest that this device computes by itself."""
-
-    max_length: int = 1024
-    """Tokens of prompt and completion; longer examples are dropped whole and counted, never cut."""
 
     global_batch_size: int = 16
     """Examples per optimiser step, over all processes; gradient accumulation is derived from it."""
@@ -94,12 +138,6 @@ class Sft:
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this global L2 norm."""
 
-    validation_fraction: float = 0.05
-    """Part of the mixture held out from training, for the evaluation loss and the choice of the best checkpoint."""
-
-    validation_rows: int = 0
-    """Hold out the first so many examples of each corpus instead of a fraction; 0 means a fraction."""
-
     eval_steps: int = 50
     """Optimiser steps between evaluations; each is also a checkpoint."""
 
@@ -109,34 +147,22 @@ class Sft:
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
 
-    seed: int = 42
-    """Seed of the mixture's order, the LoRA initialisation and the dropout."""
-
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise MedslmError(f"a recipe cannot be called '{self.name}'; use lower case words joined by hyphens")
-        if not self.mixture:
-            raise MedslmError(f"recipe '{self.name}' has an empty mixture; name at least one corpus with its passes")
-        for corpus, passes in self.mixture.items():
-            self._check(0 < passes < math.inf, f"mixture.{corpus}", passes, "above 0")
-        for name in ("max_length", "global_batch_size", "per_device_train_batch_size", "eval_steps", "logging_steps"):
+        super().__post_init__()
+        for name in ("global_batch_size", "per_device_train_batch_size", "eval_steps", "logging_steps"):
             self._check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("learning_rate", "num_train_epochs", "max_grad_norm"):
             self._check(0 < getattr(self, name) < math.inf, name, getattr(self, name), "above 0")
-        for name in ("warmup_steps", "weight_decay", "validation_rows"):
+        for name in ("warmup_steps", "weight_decay"):
             self._check(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "at least 0")
         self._check(self.max_steps == -1 or self.max_steps >= 1, "max_steps", self.max_steps, "-1 or at least 1")
-        held_out = self.validation_fraction
-        self._check(0 < held_out < 1, "validation_fraction", held_out, "between 0 and 1")
 
-    def _check(self, holds: bool, name: str, value: object, bound: str) -> None:
-        if not holds:
-            raise MedslmError(f"recipe '{self.name}' has {name}={value}; it must be {bound}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Every field as JSON values, in the order of declaration."""
-        told = dataclasses.asdict(self)
-        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in told.items()}
+    @property
+    def called(self) -> str:
+        """How a message names it."""
+        return f"recipe '{self.name}'"
 
     def accumulation_steps(self, world_size: int) -> int:
         """Micro-batches per optimiser step on each of `world_size` processes; `global_batch_size` holds exactly.

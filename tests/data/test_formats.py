@@ -55,7 +55,8 @@ def test_a_model_that_forgets_the_quotes_of_a_code_is_understood(code: str) -> N
     ],
 )
 def test_a_reply_read_by_the_lenient_reader_is_flagged(reply: str, fields: dict[str, str]) -> None:
-    assert TOON.read(reply, FIELDS) == Answer(fields, repaired=True)
+    missing = tuple(name for name in FIELDS if name not in fields)
+    assert TOON.read(reply, FIELDS) == Answer(fields, repaired=True, missing=missing)
 
 
 def test_a_valid_reply_with_more_fields_than_asked_is_not_flagged() -> None:
@@ -88,7 +89,7 @@ def test_the_plain_format_keeps_everything_but_white_space(chapter: str, code: s
 
 
 def test_a_field_is_not_found_in_the_name_of_another() -> None:
-    assert CHAT.read("subchapter: A\nmy code: B00\ncodes: C00", FIELDS) == Answer({})
+    assert CHAT.read("subchapter: A\nmy code: B00\ncodes: C00", FIELDS) == Answer({}, missing=FIELDS)
 
 
 @pytest.mark.parametrize("name", sorted(formats))
@@ -128,6 +129,8 @@ def test_an_answer_has_no_white_space_at_its_ends(name: str, output: str | dict[
 
 
 def test_an_unknown_format_names_those_there_are() -> None:
-    with pytest.raises(MedslmError, match=r"no format is called 'tooon'; did you mean 'toon'\? known: chat, toon"):
+    with pytest.raises(
+        MedslmError, match=r"no format is called 'tooon'; did you mean 'toon'\? known: chat, instruct, json, "
+    ):
         formats["tooon"]
     assert all(isinstance(format, Format) for format in formats.values())

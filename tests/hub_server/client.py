@@ -28,7 +28,7 @@ def environment(hub: HubServer, home: Path, token: str, xet: bool) -> dict[str, 
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return {
         **kept,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),  # what the test can import
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path),  # what the test can import
         "HOME": str(home),
         "HF_HOME": str(home / "hf"),
         "HF_ENDPOINT": hub.endpoint,
@@ -52,7 +52,7 @@ def run_client(
     timeout: float = 120,
     **arguments: Any,
 ) -> Any:
-    """What `snippet(**arguments)` returns in a fresh process; both must be plain JSON.
+    """What `snippet(**arguments)` returns in a fresh process, in the folder `home`; both must be plain JSON.
 
     `snippet` is moved as source: it imports what it needs and sees nothing of its module.
     """
@@ -60,8 +60,9 @@ def run_client(
     call = f"json.loads({json.dumps(json.dumps(arguments))})"
     program = f"from __future__ import annotations\nimport json\n{source}\nprint({MARK!r} + json.dumps({snippet.__name__}(**{call})))\n"
     env = {**environment(hub, home, token, xet), **(variables or {})}
+    home.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-c", program], check=False, env=env, capture_output=True, text=True, timeout=timeout
+        [sys.executable, "-c", program], check=False, cwd=home, env=env, capture_output=True, text=True, timeout=timeout
     )
     wrote = done.stdout + done.stderr
     for secret in hub.users:

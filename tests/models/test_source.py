@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 import transformers
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 import toy
+from hub_server import HubServer, run_client
 from medslm.errors import MedslmError
 from medslm.models import load, source
 from medslm.models.base import Base, Embedded, resolve
@@ -95,7 +94,8 @@ def test_a_card_that_states_no_licence_makes_it_unknown(hub: Path, card: dict[st
 
 
 def test_offline_and_uncached_is_a_sentence(hub: Path) -> None:
-    with pytest.raises(MedslmError, match=r"org/nowhere could not be fetched \(\w+\) and is not in the local cache"):
+    sentence = r"org/nowhere could not be fetched \(HF_HUB_OFFLINE is set\) and is not in the local cache"
+    with pytest.raises(MedslmError, match=sentence):
         source.find(resolve("org/nowhere"))
 
 
@@ -114,38 +114,39 @@ def test_a_repository_of_pickles_is_refused_and_not_opened(hub: Path, tmp_path: 
     assert not (tmp_path / "stolen").exists()
 
 
-def test_code_and_pickles_are_not_even_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: dict[str, Any] = {}
-    (tmp_path / "model.safetensors").touch()
+def find_all(names: list[str]) -> dict[str, Any]:
+    """Look for bases, one of them with a copy in a package; the files that came, or the sentence."""
+    from medslm.errors import MedslmError
+    from medslm.models import source
+    from medslm.models.base import Base, Embedded
 
-    def download(hub_id: str, **options: Any) -> str:
-        asked.update(options)
-        return str(tmp_path)
+    said: dict[str, Any] = {}
+    for name in names:
+        copy = Embedded("toy-weights", "toy_weights", "tiny.gguf", "0" * 64, "") if name == "org/damaged" else None
+        try:
+            folder = source.find(Base(name, "mit", embedded=copy)).folder
+            said[name] = sorted(path.name for path in folder.iterdir())
+        except MedslmError as error:
+            said[name] = str(error)
+    return said
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    source.find(resolve("org/with-code"))
-    names = ["model.safetensors", "config.json", "chat_template.jinja", "pytorch_model.bin", "modeling.py", "x.pkl"]
-    wanted = huggingface_hub.utils.filter_repo_objects(names, allow_patterns=asked["allow_patterns"])
-    assert list(wanted) == names[:3]
 
-
-@pytest.mark.parametrize(
-    ("refusal", "sentence"),
-    [
-        (GatedRepoError, "org/closed is gated: accept its terms on its page on the Hub"),
-        (RepositoryNotFoundError, "org/closed is not on the Hub, or is private: check its name"),
-        (OSError, r"org/closed could not be fetched \(OSError\) and is not in the local cache"),
-    ],
-)
-def test_what_the_hub_refuses_is_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, refusal: type[Exception], sentence: str
-) -> None:
-    def download(*_: Any, **__: Any) -> str:
-        raise refusal.__new__(refusal)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    with pytest.raises(MedslmError, match=sentence):
-        source.find(resolve("org/closed"))
+def test_from_the_hub_come_checked_weights_and_neither_code_nor_pickles(tmp_path: Path) -> None:
+    harmless = {"model.safetensors": b"\0weights", "config.json": b"{}", "chat_template.jinja": b"{{ messages }}"}
+    harmful = {"pytorch_model.bin": b"\x80", "modeling.py": b"import os", "x.pkl": b"\x80"}
+    with HubServer(tmp_path / "server") as server:
+        for name in ("org/with-code", "org/closed", "org/damaged", "org/pickles"):
+            server.create(name)
+            server.commit(name, {**harmful, **(harmless if name != "org/pickles" else {})})
+        server.repo("org/closed").gated = "manual"
+        server.faults.add("GET /org/damaged/resolve/.*/config.json", corrupt=True)
+        names = ["org/with-code", "org/closed", "org/damaged", "org/pickles", "org/none"]
+        said = run_client(server, tmp_path, find_all, names=names)
+    assert said["org/with-code"] == sorted(harmless)
+    assert "org/closed is gated: accept its terms on its page on the Hub" in said["org/closed"]
+    assert "config.json of org/damaged (model) is damaged" in said["org/damaged"]  # the package's copy does not hide it
+    assert "org/pickles has no .safetensors" in said["org/pickles"]
+    assert "org/none is not on the Hub, or is private: check its name" in said["org/none"]
 
 
 def test_a_missing_package_is_a_sentence_with_the_line_that_installs_it(hub: Path, package: Embedded) -> None:

@@ -114,14 +114,29 @@ ABSORBS: Mapping[str, frozenset[str]] = {
 
 def effective(base_license: str | None, corpora: Mapping[str, str | None]) -> License:
     """The licence that satisfies the base model's and those of all corpora (name -> licence), as strict as they are."""
-    sources = {"the base model": base_license, **{f"corpus '{name}'": stated for name, stated in corpora.items()}}
+    base = "the base model"
+    return _effective({base: base_license, **_named(corpora)}, (base,))
+
+
+def of_dataset(corpora: Mapping[str, str | None]) -> License:
+    """The licence of a dataset made of these corpora (name -> licence)."""
+    named = _named(corpora)
+    return _effective(named, tuple(named))
+
+
+def _named(corpora: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {f"corpus '{name}'": stated for name, stated in corpora.items()}
+
+
+def _effective(sources: Mapping[str, str | None], permissive: tuple[str, ...]) -> License:
+    """`permissive` are those whose licence the whole carries where nothing stricter binds it."""
     stated = {who: (license or "").strip().lower() for who, license in sources.items()}
     reasons = [_reason(f"{who[0].upper()}{who[1:]}", id) for who, id in stated.items()]
     flags = [flag for id in stated.values() for flag in (TERMS[id].flags if id in TERMS else (UNKNOWN,))]
     if UNKNOWN in flags:
         return _license("unknown", flags, reasons)
     binding = list(dict.fromkeys(id for id in stated.values() if TERMS[id].flags))
-    whole = binding or [stated["the base model"]]
+    whole = binding or list(dict.fromkeys(stated[who] for who in permissive))
     for id in whole:
         if set(whole) - {id} <= ABSORBS.get(id, frozenset()):
             return _license(id, flags, reasons)

@@ -10,8 +10,8 @@ from medslm.data.benchmark import benchmarks
 from medslm.data.example import Example
 from medslm.data.formats import formats
 from medslm.data.formats.render import Renderer
+from medslm.data.suite import Task
 from medslm.errors import MedslmError
-from medslm.evals.suite import Task
 
 Document = dict[str, Any]
 
@@ -30,7 +30,7 @@ def render(task: Task, renderer: Renderer, limit: int | None = None) -> list[Doc
 
 def document(item: Example, renderer: Renderer) -> Document:
     """One item. `prompt` is all that the model sees; `key` is the answer's fields, or the right choice's letter."""
-    choices = renderer.format.choices_of(item) if item.options else []
+    choices = renderer.choices(item) if item.options else []
     letters = list(string.ascii_uppercase[: len(choices)])
     common = {"id": item.id, "prompt": renderer.prompt(item), "choices": choices, "letters": letters}
     if choices:

@@ -35,13 +35,13 @@ class Engine:
         return room
 
     def reply(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
-        """Greedy replies up to the end of turn, in the order of the prompts."""
+        """Greedy replies up to the end of turn, as the renderer cleans them, in the order of the prompts."""
         rows = [self.renderer.ids(prompt) for prompt in prompts]
         replies = [""] * len(rows)
         with tqdm(total=len(rows), desc="replies", unit="item") as bar:
             for batch in self._batches(rows):
                 for index, ids in zip(batch, self._generate([rows[index] for index in batch], max_new_tokens)):
-                    replies[index] = self._tokenizer.decode(ids, skip_special_tokens=True)
+                    replies[index] = self.renderer.reply(self._tokenizer.decode(ids, skip_special_tokens=False))
                 bar.update(len(batch))
         return replies
 

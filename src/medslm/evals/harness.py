@@ -19,11 +19,11 @@ from typing import Any
 
 from medslm import files
 from medslm.data.formats.render import Renderer
+from medslm.data.suite import Suite, Task
 from medslm.errors import MedslmError
 from medslm.evals import documents, metrics
 from medslm.evals.documents import Document
 from medslm.evals.engine import Engine
-from medslm.evals.suite import Suite, Task
 
 TASKS = Path(__file__).parent / "tasks"
 

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from medslm.data.builders import icd10cm
-from medslm.data.formats import formats
+from medslm.data.formats import fields_of, formats
 
 ROMAN = [
     tens + ones for tens in ("", "x", "xx") for ones in ("", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix")
@@ -35,7 +35,7 @@ def pick(letters: Sequence[str], logprobs: Sequence[float]) -> str:
 def coding(document: Mapping[str, Any], replies: Sequence[str]) -> dict[str, int]:
     """ICD-10-CM coding: what could be read out of the reply, against the key (lm-eval's `process_results`)."""
     key: Mapping[str, str] = document["key"]
-    answer = formats[document["format"]].read(replies[0], tuple(key))
+    answer = formats[document["format"]].read(replies[0], fields_of(key))
     told, right = code(answer.fields.get("code", "")), code(key["code"])
     return {
         "chapter_accuracy": int(chapter(answer.fields.get("chapter", "")) == chapter(key["chapter"])),

@@ -9,11 +9,11 @@ from typing import Any
 
 from medslm import files
 from medslm.data.formats.render import Renderer
+from medslm.data.suite import Suite, suites
 from medslm.errors import MedslmError
 from medslm.evals import harness, scores
 from medslm.evals.harness import Judged
 from medslm.evals.scores import Protocol
-from medslm.evals.suite import Suite, suites
 from medslm.models import load, source
 from medslm.models.base import Base, resolve
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from medslm import files
 from medslm.data.benchmark import benchmarks
+from medslm.data.suite import Metric, Suite, Task, suites
 from medslm.errors import MedslmError
 from medslm.evals import harness, statistics
 from medslm.evals.harness import Judged, Outcome
 from medslm.evals.statistics import Pairs
-from medslm.evals.suite import Metric, Suite, Task, suites
 
 SCHEMA = 1
 SIDES = ("base", "adapter")

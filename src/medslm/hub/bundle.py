@@ -36,7 +36,7 @@ FROM_ADAPTER = (
 )
 FROM_RUN = (CARD, "run.json", "scores.json", "loss.png", ".eval_results/*.yaml")
 TOKEN = re.compile(rb"hf_[A-Za-z0-9]{20,}")
-BINARY = (".safetensors", ".png", ".model")
+BINARY = (".safetensors", ".png", ".model", ".parquet")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 INFINITE = {
     "F64": ("<u8", 0x7FF << 52),
@@ -49,12 +49,12 @@ INFINITE = {
 
 @dataclass(frozen=True)
 class Bundle:
-    """The files of one run as they will lie in the repository."""
+    """The files of one run, or of one dataset, as they will lie in the repository."""
 
     files: dict[str, Path]
     """Path in the repository -> path on this disk."""
     left_out: tuple[str, ...]
-    """What else lies in the run's folder."""
+    """What else lies in the folder."""
     sha256: dict[str, str] = field(default_factory=dict)
     """Path in the repository -> SHA-256."""
 
@@ -80,7 +80,7 @@ def collect(run: Path) -> Bundle:
     _check_card_and_adapter(run, chosen)
     _check_weights(chosen[WEIGHTS])
     for name, path in chosen.items():
-        _check_for_tokens(name, path)
+        check_for_tokens(name, path)
     taken = set(chosen.values())
     rest = (path for path in sorted(run.rglob("*")) if path.is_file() and path not in taken)
     sums = {name: files.sha256(path) for name, path in chosen.items()}
@@ -127,7 +127,7 @@ def _card_base(card: Path) -> list[Any]:
     return named if isinstance(named, list) else [named]
 
 
-def _check_for_tokens(name: str, path: Path) -> None:
+def check_for_tokens(name: str, path: Path) -> None:
     """Refuse a text file that holds what looks like a Hub token; the token itself is not repeated."""
     if not name.endswith(BINARY) and TOKEN.search(path.read_bytes()):
         raise MedslmError(

@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard, ModelCardData, eval_result_entries_to_yam
 
 import medslm.data.builders  # noqa: F401 - registers the corpora
 from medslm import files, recipe
-from medslm.data import license
+from medslm.data import license, screening
 from medslm.data.corpus import corpora
 from medslm.data.formats import formats
 from medslm.errors import MedslmError
@@ -147,6 +147,7 @@ def _context(run: Path, evidence: Evidence, terms: license.License) -> dict[str,
         "license": terms,
         "headlines": evidence.headlines,
         "confidence": results.CONFIDENCE,
+        "screening": list(screening.lines(evidence.run["corpora"], at(evidence.run, "gates", "run.json"))),
         "adapter": results.ADAPTER,
         "question": lambda instruction, text, *fields: written_as.question(instruction, text, (), fields),
         "answer": lambda **fields: markdown.Markdown(written_as.write(fields)),

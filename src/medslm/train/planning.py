@@ -10,12 +10,14 @@ from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase
 
 from medslm import files
+from medslm.data import rows, screening
 from medslm.data.formats.render import Renderer
+from medslm.data.suite import suites
 from medslm.models import load, source
 from medslm.models.base import resolve
 from medslm.models.lora import loras
 from medslm.recipe import Fingerprint, Sft
-from medslm.train import record, rows
+from medslm.train import record
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,13 @@ class Plan:
 
 def plan(recipe: Sft, folder: Path) -> Plan:
     """Resolve every name and build the rows; bad input raises `MedslmError` here, before anything is written."""
-    base, lora = resolve(recipe.base), loras[recipe.lora]
+    base, lora, exam = resolve(recipe.base), loras[recipe.lora], suites[recipe.suite]
     world_size = PartialState(cpu=load.device() == "cpu").num_processes
     recipe.accumulation_steps(world_size)
     tokenizer = load.tokenizer(base)
     renderer = Renderer(tokenizer, recipe.format)
-    built = rows.build(recipe, renderer)
+    license = base.license or source.find(base).license
+    built = rows.build(recipe, tokenizer, license, (task.benchmark for task in exam.tasks))
     decided = {
         **recipe.as_dict(),
         "lora_fields": asdict(lora),
@@ -75,8 +78,8 @@ def identity(planned: Plan) -> dict[str, Any]:
             "revision": found.revision,
         },
         "corpora": built.corpora,
-        "contamination": built.contamination,
-        "examples": {"train": len(built.train), "validation": len(built.validation), "too_long": built.too_long},
+        "gates": built.gates,
+        "examples": {"train": len(built.train), "validation": len(built.validation), "too_long": too_long(built)},
         "template_hash": planned.renderer.template_hash,
         "end_of_turn": planned.renderer.end_of_turn,
         "instructions": sorted(built.fields),
@@ -89,15 +92,18 @@ def identity(planned: Plan) -> dict[str, Any]:
     }
 
 
+def too_long(built: rows.Rows) -> int:
+    """Examples that were dropped since they are longer than `max_length`."""
+    return sum(report["too_long"] for report in built.corpora.values())
+
+
 def describe(planned: Plan) -> None:
     """Say what is about to happen, and everything that was dropped."""
     recipe, built = planned.recipe, planned.rows
-    longest = max(len(row.input_ids) for row in built.train)
     accumulation = recipe.accumulation_steps(planned.world_size)
     say(f"{recipe.name}: {recipe.base} + {recipe.lora}, quantization {recipe.quantization}, on {load.device()}")
-    for name, report in built.corpora.items():
-        say(f"  {name}: {report['read']} examples read, {report['contaminated']} dropped as copies of test items")
-    say(f"  {built.too_long} dropped as longer than {recipe.max_length} tokens (longest kept: {longest})")
+    for line in screening.lines(built.corpora, built.gates):
+        say(f"  {line}")
     say(f"  {len(built.train)} to train on, {len(built.validation)} held out for validation")
     say(
         f"  {recipe.global_batch_size} examples a step = {recipe.per_device_train_batch_size} x {accumulation} "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import resource
 import subprocess
@@ -12,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medslm import files
+from medslm import environment, files
 from medslm.errors import MedslmError
 from medslm.models import load
 from medslm.recipe import Fingerprint
@@ -56,17 +55,12 @@ def python() -> str:
     return platform.python_version()
 
 
-def cpus() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def machine(world_size: int, dtype: str) -> dict[str, Any]:
     """What it ran on; no host name, no user, no path."""
     return {
         "device": load.device(),
         "gpu": load.gpu(),
-        "cpus": cpus(),
+        "cpus": environment.cpus(),
         "system": platform.system(),
         "world_size": world_size,
         "dtype": dtype,

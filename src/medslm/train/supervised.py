@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import PartialState
-from datasets import Dataset, disable_progress_bars
 from transformers import ProgressCallback, set_seed
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from medslm import files
-from medslm.data.formats.render import Tokens
+from medslm import environment, files
 from medslm.errors import MedslmError
 from medslm.models import load
 from medslm.models.base import resolve
@@ -56,16 +53,6 @@ def train(recipe: Sft, folder: Path) -> None:
     _fit(planned, model, known)
 
 
-def dataset(tokens: Sequence[Tokens]) -> Dataset:
-    """The rows in the columns that TRL takes as already tokenised."""
-    return Dataset.from_dict(
-        {
-            "input_ids": [row.input_ids for row in tokens],
-            "completion_mask": [row.completion_mask for row in tokens],
-        }
-    )
-
-
 def config(recipe: Sft, folder: Path, world_size: int, report_to: list[str]) -> SFTConfig:
     """TRL's configuration: each of its defaults that would hurt here is named."""
     on_cpu, chosen = load.device() == "cpu", load.dtype(recipe.dtype)
@@ -83,8 +70,9 @@ def config(recipe: Sft, folder: Path, world_size: int, report_to: list[str]) -> 
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         **_checkpointing(recipe.gradient_checkpointing),  # True in TRL
-        max_length=recipe.max_length,  # no row is longer: rows.build dropped and counted them
-        completion_only_loss=True,
+        max_length=None,  # no row is longer than the recipe's: rows.build dropped and counted them
+        dataset_kwargs={"skip_prepare_dataset": True},  # rows come with their labels; TRL reads them as they are
+        shuffle_dataset=False,
         packing=False,
         train_sampling_strategy="group_by_length",  # less padding
         seed=recipe.seed,
@@ -156,17 +144,16 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 def trainer(planned: Plan, model: PeftModel, report_to: list[str], guard: Guard) -> CompletionTrainer:
-    """TRL's trainer over our rows, with our progress bar. Raises `MedslmError` if TRL dropped or cut a row."""
-    disable_progress_bars()  # of the passes that TRL makes over the rows
+    """TRL's trainer over our rows, with our progress bar. Raises `MedslmError` if TRL made other rows of them."""
     built = CompletionTrainer(
         model=model,
         args=config(planned.recipe, planned.folder, planned.world_size, report_to),
-        train_dataset=dataset(planned.rows.train),
-        eval_dataset=dataset(planned.rows.validation),
+        train_dataset=planned.rows.train,
+        eval_dataset=planned.rows.validation,
         processing_class=planned.tokenizer,
     )
     for wanted, got in ((planned.rows.train, built.train_dataset), (planned.rows.validation, built.eval_dataset)):
-        if sum(map(len, got["input_ids"])) != sum(len(row.input_ids) for row in wanted):
+        if got is not wanted:
             raise MedslmError(
                 "TRL has changed the rows it was given; this version is not supported: see constraints.txt"
             )
@@ -204,7 +191,7 @@ def _fit(planned: Plan, model: PeftModel, known: dict[str, Any]) -> None:
 def use_all_cores(world_size: int) -> None:
     """On a CPU, share the cores among the processes; accelerate would leave one thread to each."""
     if load.device() == "cpu":
-        torch.set_num_threads(max(1, record.cpus() // world_size))
+        torch.set_num_threads(max(1, environment.cpus() // world_size))
 
 
 def save_adapter(planned: Plan, model: PeftModel) -> None:

@@ -37,14 +37,14 @@ def _classification() -> Any:
     return simple_icd_10_cm
 
 
-def _draw(text: str) -> int:
+def draw(text: str) -> int:
     """A number that depends on the text alone, the same on every machine and in every Python."""
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
 def held_out(category: str) -> bool:
     """True if the family of this category is kept for the exam."""
-    return _draw(f"icd10cm {category}") % 100 < HELD_OUT_PERCENT
+    return draw(f"icd10cm {category}") % 100 < HELD_OUT_PERCENT
 
 
 @cache
@@ -69,18 +69,18 @@ def _rows() -> Iterator[Row]:
             pairs = {
                 text: code for code in codes for text in [icd.get_description(code), *icd.get_inclusion_term(code)]
             }
-            statements = sorted(((code, text) for text, code in pairs.items()), key=lambda pair: _draw(pair[1]))
+            statements = sorted(((code, text) for text, code in pairs.items()), key=lambda pair: draw(pair[1]))
             yield {"category": category, "chapter": icd.get_ancestors(category)[-1], "statements": statements}
 
 
 def _coding(row: Row, code: str, statement: str) -> Example:
     answer = {"chapter": chapters()[row["chapter"]], "code": code}
-    return Example(f"{code} {_draw(statement):08x}", CODING, statement, answer, family=row["category"])
+    return Example(f"{code} {draw(statement):08x}", CODING, statement, answer, family=row["category"])
 
 
 def _choice(row: Row, code: str, statement: str) -> Example:
     """The same question with four chapters to choose from, the right one among them, drawn by the statement."""
-    order = random.Random(_draw(statement))
+    order = random.Random(draw(statement))
     wrong = order.sample([number for number in chapters() if number != row["chapter"]], 3)
     options = [row["chapter"], *wrong]
     order.shuffle(options)
@@ -102,7 +102,7 @@ def coding_items(row: Row) -> Iterator[Example]:
 
 def choice_items(row: Row) -> Iterator[Example]:
     """Half of the same statements, with four options: four likelihoods each are slow on a CPU."""
-    if held_out(row["category"]) and _draw(f"choice {row['category']}") % 2:
+    if held_out(row["category"]) and draw(f"choice {row['category']}") % 2:
         yield _choice(row, *row["statements"][0])
 
 

@@ -1,0 +1,42 @@
+"""Hospital notes of MIMIC and the ICD codes they were billed under: for those bound by PhysioNet's agreement only.
+
+The columns are those published for the sister set `rntc/mm-icd-visit` (its card, of 122,288 visits); a row that lacks one
+of them says so when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from medslm.data.builders.reading import filled, fingerprint
+from medslm.data.corpus import Corpus, Row, Skip, corpora
+from medslm.data.example import Example
+from medslm.data.sources.hub import Dataset
+
+INSTRUCTION = "List the diagnoses of this hospital visit with their ICD codes."
+COLUMNS = ("subject_id", "hadm_id", "cleaned_text", "icd_code", "icd_descriptions")
+
+
+def visit(row: Row) -> Iterator[Example]:
+    """The whole note, and a table of codes and titles in the order of the source. One family a patient."""
+    note, codes, titles = filled(row["cleaned_text"], "question"), row["icd_code"], row["icd_descriptions"] or ()
+    if not codes:
+        raise Skip("the answer is empty")
+    if len(codes) != len(titles):
+        raise Skip("codes and titles do not pair up")
+    diagnoses = [{"code": filled(code, "code"), "title": filled(title, "title")} for code, title in zip(codes, titles)]
+    yield Example(
+        f"{row['hadm_id']} {fingerprint(note)}",
+        INSTRUCTION,
+        note,
+        {"diagnoses": diagnoses},
+        family=f"mimic {row['subject_id']}",
+    )
+
+
+corpora.add(
+    "mimic-icd-visit",
+    Corpus(
+        Dataset("rntc/mimic-icd-visit"), "physionet-credentialed-health-data", "ICD coding of notes", COLUMNS, visit
+    ),
+)

@@ -1,0 +1,31 @@
+"""BillSum: bills of the US Congress and California and their official summaries (arXiv:1910.00523)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from medslm.data.benchmark import Benchmark, benchmarks
+from medslm.data.builders.reading import pair
+from medslm.data.corpus import Corpus, corpora
+from medslm.data.sources.hub import Dataset
+
+HUB_ID = "FiscalNote/billsum"
+LICENSE = "cc0-1.0"
+SUMMARIZE = partial(pair, instruction="Summarize this bill.", answer="summary")
+BILL = partial(SUMMARIZE, question="text")
+
+corpora.add("billsum", Corpus(Dataset(HUB_ID), LICENSE, "summarization of bills", ("text", "summary"), BILL))
+benchmarks.add("billsum", Benchmark(Dataset(HUB_ID, split="test"), LICENSE, "test", BILL))
+
+# The copy that lighteval judges on: the same bills, split the same way, so the benchmark above guards both. The copy
+# states no licence of its own.
+corpora.add(
+    "legal-summarization",
+    Corpus(
+        Dataset("lighteval/legal_summarization", "BillSum"),
+        "unknown",
+        "summarization of bills",
+        ("article", "summary"),
+        partial(SUMMARIZE, question="article"),
+    ),
+)

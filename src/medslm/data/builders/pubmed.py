@@ -1,0 +1,21 @@
+"""Articles of PubMed Central and the abstracts that sum them up (arXiv:1804.05685)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from medslm.data.benchmark import Benchmark, benchmarks
+from medslm.data.builders.reading import pair
+from medslm.data.corpus import Corpus, corpora
+from medslm.data.sources.hub import Dataset
+
+HUB_ID = "ccdv/pubmed-summarization"
+CONFIG = "document"  # `section` holds the same articles with their sections marked
+LICENSE = "unknown"  # the card states none, and each article has its own
+SUMMARIZE = partial(pair, instruction="Write the abstract of this article.", question="article", answer="abstract")
+
+corpora.add(
+    "pubmed-summarization",
+    Corpus(Dataset(HUB_ID, CONFIG), LICENSE, "summarization of articles", ("article", "abstract"), SUMMARIZE),
+)
+benchmarks.add("pubmed-summarization", Benchmark(Dataset(HUB_ID, CONFIG, "test"), LICENSE, "test", SUMMARIZE))

@@ -1,0 +1,1 @@
+"""Rows to examples: what the columns of somebody else's data mean."""

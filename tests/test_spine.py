@@ -72,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[HubServer, Path, 
         toy.save(folder / "base")
         commit = run_client(hub, folder, publish_toy, token=owner, folder=str(folder / "base"))
         home = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "0"}
-        done = launch(*SMALL, "--learning-rate", "0.02", "--max-steps", "8", "--runs", str(folder / "runs"), **home)
+        done = launch(*SMALL, "--learning-rate", "0.01", "--max-steps", "24", "--runs", str(folder / "runs"), **home)
         assert done.returncode == 0, done.stderr
         base = record(folder / "runs")["base"]
         assert base.pop("parameters") > 100_000
@@ -114,7 +114,7 @@ def test_from_data_to_a_published_adapter_that_loads_again(trained: tuple[HubSer
     pulled = medslm(hub, home, "pull", f"alice/{NAME}", token=token)
     assert pulled.returncode == 0, pulled.stderr
 
-    asked = medslm(hub, home, "generate", f"alice/{NAME}", "Typhoid fever", "--max-new-tokens", "8", token=token)
+    asked = medslm(hub, home, "generate", f"alice/{NAME}", "Typhoid fever", "--max-new-tokens", "40", token=token)
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout.strip()
 

@@ -19,11 +19,15 @@ BASE = "smollm2-135m-instruct"
 
 def _lesson(names: tuple[str, ...], columns: Pairs, licenses: Pairs, **fields: Any) -> recipe.Lesson:
     """One pass over each of the corpora."""
-    if not names:
-        raise MedslmError("no corpus was named; `medslm list corpora` shows those that are registered")
+    _some(names)
     return recipe.Lesson(
         mixture=dict.fromkeys(names, 1.0), columns=_pairs(columns), licenses=_pairs(licenses), **fields
     )
+
+
+def _some(names: tuple[str, ...]) -> None:
+    if not names:
+        raise MedslmError("no corpus was named; `medslm list corpora` shows those that are registered")
 
 
 def _corpus(name: str, columns: Pairs) -> Any:
@@ -200,6 +204,7 @@ def economy(
     from medslm import files
     from medslm.data.toon import economy as economies
 
+    _some(names)
     cost = {which: _renderer(which).cost for which in base}
     rows = [
         row
@@ -215,3 +220,4 @@ def economy(
         files.write_json(out / "economy.json", [asdict(row) for row in rows])
         economies.plot(rows, out / "economy.png")
         print(f"Table, figures and plot in {out}")
+    print(f"Next: medslm data stats {names[0]} --format toon")

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from medslm.errors import MedslmError
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # valid as a file name, a folder and the last part of a Hub id
+
+
+def called(names: Iterable[str]) -> dict[str, str]:
+    """Name in a mixture -> name in what is published: one's own files go without their folder, which tells of a machine.
+
+    Two files of one name in two folders are numbered.
+    """
+    told: dict[str, str] = {}
+    for name in names:
+        before, local, path = name.partition("local:")
+        short = f"local:{Path(path).expanduser().resolve().name}" if local and not before else name
+        several = itertools.chain([short], (f"{short} ({number})" for number in itertools.count(2)))
+        told[name] = next(one for one in several if one not in told.values())
+    return told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +83,13 @@ class Lesson:
             raise MedslmError(f"{self.called} has an empty mixture; name at least one corpus with its passes")
         for corpus, passes in self.mixture.items():
             self._check(0 < passes < math.inf, f"mixture.{corpus}", passes, "above 0")
-        for corpus in self.formats:
-            self._check(corpus in self.mixture, "formats", corpus, f"one of the mixture: {', '.join(self.mixture)}")
+        for name in ("formats", "licenses"):
+            for corpus in getattr(self, name):
+                self._check(corpus in self.mixture, name, corpus, f"one of the mixture: {', '.join(self.mixture)}")
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal:  # a misspelt word would open a gate
+                value, known = getattr(self, name), get_args(kind)
+                self._check(value in known, name, value, f"one of {', '.join(known)}")
         self._check(self.max_length >= 1, "max_length", self.max_length, "at least 1")
         self._check(self.validation_rows >= 0, "validation_rows", self.validation_rows, "at least 0")
         held_out = self.validation_fraction
@@ -84,9 +105,13 @@ class Lesson:
             raise MedslmError(f"{self.called} has {name}={value}; it must be {bound}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Every field as JSON values, in the order of declaration."""
-        told = dataclasses.asdict(self)
-        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in told.items()}
+        """Every field as JSON values, in the order of declaration; corpora by the names that `called` gives them."""
+        told, names = dataclasses.asdict(self), called(self.mixture)
+        for name in ("mixture", "formats", "licenses"):
+            told[name] = {names[corpus]: value for corpus, value in told[name].items()}
+        parts = [(*key.rpartition(":"), value) for key, value in self.columns.items()]
+        told["columns"] = {names.get(of, of) + colon + field: value for of, colon, field, value in parts}
+        return told
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,9 +100,8 @@ def test_few_training_statements_are_near_copies_and_none_of_them_passes(
     corpus: list[Example], exams: dict[str, list[Example]]
 ) -> None:
     screen = Screen(["icd10cm-coding"])
-    clean, hits = screen.split("icd10cm", corpus)
-    assert 0 < len(hits) < 0.05 * len(corpus)
-    assert all(screen.find(example) is None for example in clean[:500])
+    clean = [example for example in corpus if screen.find(example) is None]
+    assert 0 < len(corpus) - len(clean) < 0.05 * len(corpus)
     exam = {item.input.casefold() for item in exams["icd10cm-coding"]}
     assert exam.isdisjoint(example.input.casefold() for example in clean)
 

@@ -88,7 +88,9 @@ def test_replies_are_those_of_lm_evals_own_model_class() -> None:
     theirs = HFLM(pretrained=ours.model, tokenizer=tokenizer, batch_size=1, add_bos_token=False)
     how = {"until": [], "max_gen_toks": 6, "do_sample": False}
     requests = [Instance("generate_until", {}, (prompt, how), 0) for prompt in prompts]
-    assert ours.reply(prompts, 6) == theirs.generate_until(requests, disable_tqdm=True)
+    expected = theirs.generate_until(requests, disable_tqdm=True)
+    assert ours.reply(prompts, 6) == [ours.renderer.reply(reply) for reply in expected]
+    assert len(set(expected)) > 1 and all(reply.strip() for reply in expected)
 
 
 def test_a_reply_ends_at_the_end_of_turn(tokenizer: Any) -> None:

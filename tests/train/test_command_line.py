@@ -49,3 +49,44 @@ def test_a_slip_ends_with_a_message_and_no_zero(
 def test_a_value_that_cannot_be_run_is_a_sentence() -> None:
     with pytest.raises(MedslmError, match="global_batch_size=0"):
         parse(RECIPE, ["--global-batch-size", "0"])
+
+
+def test_a_path_in_a_mixture_may_hold_an_equals_sign() -> None:
+    launched = parse(RECIPE, ["--mixture", "local:a=b.csv=1", "org/name:config:train=0.5"])
+    assert launched.recipe.mixture == {"local:a=b.csv": 1.0, "org/name:config:train": 0.5}
+
+
+def test_columns_formats_and_licences_are_given_as_name_and_value() -> None:
+    asked = ["--mixture", "local:x.csv=1", "--columns", "input=note+question", "local:x.csv:instruction==Code = sign."]
+    launched = parse(RECIPE, [*asked, "--licenses", "local:x.csv=cc-by-4.0", "--formats", "local:x.csv=toon"])
+    assert launched.recipe.columns == {"input": "note+question", "local:x.csv:instruction": "=Code = sign."}
+    assert launched.recipe.licenses == {"local:x.csv": "cc-by-4.0"}
+    assert launched.recipe.formats == {"local:x.csv": "toon"}
+
+
+def test_mappings_of_the_recipe_stay_where_the_command_line_says_nothing() -> None:
+    mapped = Sft(**{**vars(RECIPE), "columns": {"input": "=a b"}, "licenses": {"one": "mit"}, "mixture": {"one": 0.5}})
+    assert parse(mapped, []).recipe == mapped
+    assert parse(mapped, ["--seed", "7"]).recipe.columns == {"input": "=a b"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--columns", "note"], "name=value"),
+        (["--licenses", "mit"], "name=value"),
+        (["--deidentify", "masked"], "surrogate"),
+        (["--contamination", "none"], "report"),
+    ],
+)
+def test_a_gate_cannot_be_misspelt(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse(RECIPE, options)
+    assert stopped.value.code == 2
+    shown = capsys.readouterr()
+    assert said in shown.out + shown.err
+
+
+def test_a_licence_for_what_is_not_in_the_mixture_is_a_sentence() -> None:
+    with pytest.raises(MedslmError, match="licenses=two; it must be one of the mixture: one"):
+        parse(RECIPE, ["--licenses", "two=mit"])

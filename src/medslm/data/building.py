@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +26,8 @@ GROUP = 1000  # rows written at a time
 
 def build(lesson: recipe.Lesson, folder: Path, storage: Storage = "parquet") -> dict[str, Any]:
     """Make `folder` of the lesson's examples and return its report, which is `build.json` there.
+
+    Each split is a folder in it, so that `local:FOLDER/train` is a corpus again.
 
     Raises `MedslmError` for bad input, a folder that is there, a name that the Hub would not take, and a corpus that is to
     be passed over more than once: how often an example is learnt is the recipe's to say.
@@ -49,8 +53,7 @@ def build(lesson: recipe.Lesson, folder: Path, storage: Storage = "parquet") -> 
     }
     with files.beside(folder) as temporary:
         temporary.mkdir()
-        written = [_write(split, temporary, name, storage) for name, split in _splits(built)]
-        report["columns"] = list(dict.fromkeys(column for names in written for column in names))
+        report["columns"] = _toon(built, temporary) if storage == "toon" else _tables(built, temporary)
         files.write_json(temporary / REPORT, report)
     return report
 
@@ -61,30 +64,47 @@ def _splits(built: rows.Rows) -> Iterator[tuple[str, datasets.Dataset]]:
 
 
 def _examples(split: datasets.Dataset) -> Iterator[Example]:
-    return (Example.from_json(row["example"]) for row in split)
+    """The examples of a split; where two corpora give one id, such as a number of a line, the second is told apart."""
+    ids: set[str] = set()
+    for row in split:
+        example = Example.from_json(row["example"])
+        names = itertools.chain([example.id], (f"{example.id}#{number}" for number in itertools.count(2)))
+        id = next(name for name in names if name not in ids)
+        ids.add(id)
+        yield example if id == example.id else replace(example, id=id)
 
 
-def _write(split: datasets.Dataset, folder: Path, name: str, storage: Storage) -> list[str]:
-    """Write one split; its columns, those of TOON as the header of the shard has them."""
-    if storage == "toon":
-        shards = store.write(_examples(split), folder / name, rows_per_shard=SHARD).shards
-        return list(dict.fromkeys(shard.fields for shard in shards))
+def _toon(built: rows.Rows, folder: Path) -> list[str]:
+    """Write both splits; the headers of their shards."""
+    written = [store.write(_examples(split), folder / name, rows_per_shard=SHARD) for name, split in _splits(built)]
+    return list(dict.fromkeys(shard.fields for manifest in written for shard in manifest.shards))
+
+
+def _tables(built: rows.Rows, folder: Path) -> list[str]:
+    """Write both splits with the same columns, which `datasets` needs to load them together; the columns."""
     learnt = columns.Columns()
-    for example in _examples(split):
-        learnt.learn(columns.spooled(example))
-    starts = range(0, len(split), SHARD)
+    for _, split in _splits(built):
+        for example in _examples(split):
+            learnt.learn(_spooled(example))
     told: list[str] = []
-    for number, start in enumerate(starts):
-        part = split.select(range(start, min(start + SHARD, len(split))))
-        path = folder / f"{name}-{number:05d}-of-{len(starts):05d}.parquet"
-        told = _parquet((learnt.row(columns.spooled(example)) for example in _examples(part)), path)
+    for name, split in _splits(built):
+        (folder / name).mkdir()
+        number, table = -(-len(split) // SHARD), (learnt.row(_spooled(example)) for example in _examples(split))
+        for index in range(number):
+            path = folder / name / f"{index:05d}-of-{number:05d}.parquet"
+            told = _parquet(itertools.islice(table, SHARD), path)
     return told
+
+
+def _spooled(example: Example) -> dict[str, Any]:
+    try:
+        return columns.spooled(example)
+    except columns.Misfit as misfit:
+        raise MedslmError(f"example {example.id} cannot be written: {misfit}") from None
 
 
 def _parquet(table: Iterable[dict[str, Any]], path: Path) -> list[str]:
     """Write rows with one set of columns, a few at a time; their columns."""
-    import itertools
-
     import pyarrow
     import pyarrow.parquet
 

@@ -150,7 +150,7 @@ def _note(pool: Pool, kept: Mapping[str, Kept], what: str, mask: Array) -> None:
 def _screen(recipe: Lesson, pool: Pool, prepared: Mapping[str, Prepared], kept: Mapping[str, Kept]) -> duplicates.Near:
     """Count what the gates found, and drop of it what the recipe says. Gives the near copies."""
     _note(pool, kept, "unusable", ~pool.alive)
-    contaminated = pool.columns["contaminated"]
+    contaminated = pool.columns["contaminated"] & pool.alive  # each example is counted once
     _note(pool, kept, "contaminated", contaminated)
     if recipe.contamination == "fail" and contaminated.any():
         raise MedslmError(_pairs(int(contaminated.sum()), prepared))
@@ -190,7 +190,7 @@ def _held_out(recipe: Lesson, pool: Pool, order: numpy.random.Generator) -> Arra
     """Whole families for validation, so that no relative sits on both sides. (N,)"""
     import numpy
 
-    families = numpy.unique(pool.columns["family"][pool.alive])
+    families = distinct(pool.columns["family"][pool.alive])
     if len(families) < 2:
         raise MedslmError(
             f"the mixture has {len(families)} famil{'y' if len(families) == 1 else 'ies'} of examples; training and "
@@ -199,12 +199,24 @@ def _held_out(recipe: Lesson, pool: Pool, order: numpy.random.Generator) -> Arra
     if recipe.validation_rows:
         firsts = [numpy.flatnonzero(pool.alive[pool.of(i)])[: recipe.validation_rows] for i in range(len(pool.names))]
         chosen = numpy.concatenate([first + pool.bounds[index] for index, first in enumerate(firsts)])
-        families = pool.columns["family"][chosen]
+        families = distinct(pool.columns["family"][chosen])
     else:
         number = min(max(1, round(recipe.validation_fraction * len(families))), len(families) - 1)
-        families = order.choice(families, number, replace=False)
-    held_out: Array = numpy.isin(pool.columns["family"], families)
+        families = numpy.sort(order.choice(families, number, replace=False))
+    nearest = numpy.minimum(numpy.searchsorted(families, pool.columns["family"]), len(families) - 1)
+    held_out: Array = families[nearest] == pool.columns["family"]
     return held_out
+
+
+def distinct(values: Array) -> Array:
+    """The different values in their order; `numpy.unique` asks for several times their memory since numpy 2.3."""
+    import numpy
+
+    ordered = numpy.sort(values)
+    first: Array = numpy.ones(len(ordered), bool)
+    numpy.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    kept: Array = ordered[first]
+    return kept
 
 
 def _taken(recipe: Lesson, pool: Pool, train: Array, index: int, order: numpy.random.Generator) -> Array:

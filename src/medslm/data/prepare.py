@@ -6,8 +6,6 @@ import hashlib
 import importlib.metadata
 import itertools
 import json
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache, partial
@@ -26,6 +24,7 @@ from medslm.data.gates.bands import PERMUTATIONS
 from medslm.data.gates.contamination import Screen
 from medslm.data.gates.phi.examples import mask_example, texts
 from medslm.data.gates.phi.scanner import Scanner, Style
+from medslm.data.gates.phi.secret import secret
 from medslm.data.tally import PAIRS, Tally
 from medslm.errors import MedslmError
 
@@ -103,7 +102,9 @@ class Preparation:
             "contaminated": match is not None,
             "unusable": unusable,
         }
-        _count(example, tally)
+        tally.examples += 1
+        if not unusable:
+            self._count(example, tally)
         return columns | ({"example": example.as_json()} if self.keep else {})
 
     def _without_identifiers(self, example: Example, tally: Tally) -> Example:
@@ -115,6 +116,18 @@ class Preparation:
         if self.mask is None or not types:
             return example
         return mask_example(example, self.scanner, self.mask, secret() if self.mask == "surrogate" else b"")
+
+    def _count(self, example: Example, tally: Tally) -> None:
+        one = Tally(instructions={example.instruction: list(fields_of(example.output))})
+        is_new = tally.instructions is not None and example.instruction not in tally.instructions
+        if is_new and self._names_somebody(example.instruction):
+            one.instructions = None  # they are published with the adapter
+        if example.options and isinstance(example.output, str):
+            one.answers = type(tally.findings)([example.output])
+        tally.add(one)
+
+    def _names_somebody(self, instruction: str) -> bool:
+        return bool(self.scanner and not self.mask and self.scanner.count([instruction]))
 
     def _tokens(self, example: Example) -> tuple[list[int], list[int]]:
         """Token ids, and the same where they carry loss, else -100. (T,), (T,)"""
@@ -165,32 +178,6 @@ class Preparation:
         return hashlib.sha256(json.dumps(decided).encode()).hexdigest()
 
 
-def _count(example: Example, tally: Tally) -> None:
-    tally.examples += 1
-    one = Tally(instructions={example.instruction: list(fields_of(example.output))})
-    if example.options and isinstance(example.output, str):
-        one.answers = type(tally.skipped)([example.output])
-    tally.add(one)
-
-
-def secret() -> bytes:
-    """The key of the surrogates: drawn once on this machine and kept there, since who has it can undo the shift of dates.
-
-    `MEDSLM_PHI_KEY` (hexadecimal, 32 digits at least) gives several machines the same surrogates.
-    """
-    if given := os.environ.get("MEDSLM_PHI_KEY"):
-        try:
-            return bytes.fromhex(given)
-        except ValueError:
-            raise MedslmError("MEDSLM_PHI_KEY is not hexadecimal; `openssl rand -hex 32` makes one") from None
-    path = environment.cache() / "phi.key"
-    if not path.exists():
-        with files.beside(path) as temporary:
-            temporary.touch(mode=0o600)
-            temporary.write_bytes(secrets.token_bytes(32))
-    return path.read_bytes()
-
-
 def digest(text: str) -> int:
     """64 bits that depend on the text alone."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
@@ -211,9 +198,9 @@ def described(part: Any) -> Any:
 
 @cache
 def code() -> str:
-    """SHA-256 of the code of this room and the versions of what it stands on."""
+    """SHA-256 of the code of this room, its lists of names, and the versions of what it stands on."""
     room = Path(__file__).parent
-    sources = "".join(files.sha256(path) for path in sorted(room.rglob("*.py")))
+    sources = "".join(files.sha256(path) for path in sorted(room.rglob("*")) if path.suffix in (".py", ".txt"))
     packages = (
         *("transformers", "tokenizers", "toon-format", "simple-icd-10-cm"),
         *("numpy", "py3langid", "ftfy", "presidio-analyzer", "spacy"),

@@ -18,7 +18,7 @@ from medslm.data.prepare import Preparation, Prepared, prepare
 from medslm.data.sources import own
 from medslm.data.sources.shapes import mapping
 from medslm.errors import MedslmError
-from medslm.recipe import Lesson
+from medslm.recipe import Lesson, called
 
 if TYPE_CHECKING:
     import datasets
@@ -38,7 +38,8 @@ class Rows:
     validation: datasets.Dataset
 
     corpora: dict[str, dict[str, Any]]
-    """Per corpus: source, license, version, format, and the number of examples read, dropped by each gate, and taken."""
+    """Per corpus, by the name that `recipe.called` gives it: source, license, version, format, and the number of examples
+    read, dropped by each gate, and taken."""
 
     gates: dict[str, Any]
     """What each gate looked for and found."""
@@ -56,6 +57,10 @@ class _Parts:
     """What a report speaks of."""
 
     lesson: Lesson
+
+    called: Mapping[str, str]
+    """Name in the mixture -> name in the report."""
+
     corpora: Mapping[str, Corpus]
     screen: Screen
     scanner: Scanner | None
@@ -84,8 +89,8 @@ def build(
     mixed = mixture.load(lesson, prepared)
     if not len(mixed.validation):
         raise MedslmError("no example is left for validation; raise validation_fraction, or max_length")
-    parts = _Parts(lesson, corpora, screen, scanner, prepared, mixed)
-    reports = {name: _report(name, parts) for name in corpora}
+    parts = _Parts(lesson, called(lesson.mixture), corpora, screen, scanner, prepared, mixed)
+    reports = {parts.called[name]: _report(name, parts) for name in corpora}
     gates = _gates(parts, base_license)
     return Rows(mixed.train, mixed.validation, reports, gates, _fields(prepared), mixed.lengths)
 
@@ -105,7 +110,7 @@ def _report(name: str, parts: _Parts) -> dict[str, Any]:
 
 def _gates(parts: _Parts, base_license: str | None) -> dict[str, Any]:
     lesson, screen, scanner = parts.lesson, parts.screen, parts.scanner
-    tallies = {name: found.tally for name, found in parts.prepared.items()}
+    tallies = {parts.called[name]: found.tally for name, found in parts.prepared.items()}
     return {
         "contamination": {
             "policy": lesson.contamination,
@@ -128,13 +133,12 @@ def _gates(parts: _Parts, base_license: str | None) -> dict[str, Any]:
             "near_copies_across_validation": parts.mixed.across,
         },
         "lengths": lengths.percentiles(parts.mixed.lengths),
-        "license": _terms(parts.corpora, base_license),
+        "license": _terms({parts.called[name]: one.license for name, one in parts.corpora.items()}, base_license),
     }
 
 
-def _terms(corpora: Mapping[str, Corpus], base_license: str | None) -> dict[str, Any]:
+def _terms(stated: Mapping[str, str], base_license: str | None) -> dict[str, Any]:
     """The licence of what is made of these corpora, with the base model's where one is trained."""
-    stated = {name: corpus.license for name, corpus in corpora.items()}
     terms = license.of_dataset(stated) if base_license is None else license.effective(base_license, stated)
     return {**asdict(terms), "publishable": terms.publishable}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 DROPS = {
@@ -23,17 +23,19 @@ def lines(corpora: Mapping[str, Mapping[str, Any]], gates: Mapping[str, Any]) ->
     yield from _contamination(gates["contamination"])
     yield from _identifiers(gates["deidentification"])
     yield from _quality(gates["quality"])
-    length = gates["lengths"]
-    yield "tokens an example: " + ", ".join(f"{name} {value:,}" for name, value in length.items())
+    if length := gates.get("lengths"):  # a built dataset has no tokens
+        yield "tokens an example: " + ", ".join(f"{name} {value:,}" for name, value in length.items())
     yield from _license(gates["license"])
 
 
 def _contamination(gate: Mapping[str, Any]) -> Iterator[str]:
-    items = sum(gate["screened"].values())
-    yield (
-        f"contamination ({gate['policy']}): compared with {items:,} items of {len(gate['screened'])} benchmarks"
-        + (f"; NOT with {', '.join(gate['missing'])}, which cannot be read here" if gate["missing"] else "")
-    )
+    yield f"contamination ({gate['policy']}): {compared(gate['screened'], gate['missing'])}"
+
+
+def compared(screened: Mapping[str, int], missing: Collection[str]) -> str:
+    """What examples were compared with: `screened` counts the items by benchmark; those `missing` could not be read."""
+    less = f"; NOT with {', '.join(missing)}, which cannot be read here" if missing else ""
+    return f"compared with {sum(screened.values()):,} items of {len(screened)} benchmarks{less}"
 
 
 def _identifiers(gate: Mapping[str, Any]) -> Iterator[str]:

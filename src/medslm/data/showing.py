@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from medslm.data import screening
 from medslm.data.benchmark import benchmarks
 from medslm.data.corpus import Corpus
 from medslm.data.example import Example
@@ -32,7 +33,7 @@ def examples(corpus: Corpus, tokenizer: Any, format: str, number: int) -> Iterat
 
 
 def copies(corpus: Corpus, number: int) -> Iterator[str]:
-    """The first `number` examples that resemble test items, each beside its item."""
+    """The first `number` examples that resemble test items, each beside its item; then what was compared with."""
     screen = Screen(benchmarks)
     found = ((example, match) for example in corpus.load() if (match := screen.find(example)))
     for example, match in itertools.islice(found, number):
@@ -40,6 +41,7 @@ def copies(corpus: Corpus, number: int) -> Iterator[str]:
         yield _question(example)
         yield _rule("the test item")
         yield next(_question(item) for item in benchmarks[match.benchmark].examples() if item.id == match.item)
+    yield screening.compared(screen.items, screen.missing)
 
 
 def _question(example: Example) -> str:

@@ -43,7 +43,7 @@ class Tally:
     """The first `PAIRS` of them beside the test item they resemble."""
 
     instructions: dict[str, list[str]] | None = field(default_factory=dict)
-    """Instruction -> the fields of its answers; none if there are more than `KINDS`."""
+    """Instruction -> the fields of its answers; none if there are more than `KINDS`, or one holds an identifier."""
 
     answers: Counter[str] | None = field(default_factory=Counter)
     """How often each answer is given; none if there are more than `KINDS`."""

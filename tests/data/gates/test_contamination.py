@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import pickle
 import random
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from medslm.data.benchmark import Benchmark
 from medslm.data.example import Example
 from medslm.data.gates import contamination, near, overlap
-from medslm.data.gates.contamination import Hit, Match, Screen
+from medslm.data.gates.contamination import Match, Screen
 from medslm.errors import MedslmError
 from medslm.registry import Registry
 from toy_data import Rows, as_it_is, benchmarks, example
@@ -97,10 +96,9 @@ def exam() -> Screen:
     ],
 )
 def test_a_copy_of_a_test_item_is_caught(short: Screen, text: str) -> None:
-    clean, hits = short.split("corpus", [example(text, "thief")])
-    assert clean == []
-    assert [(hit.corpus, hit.example, hit.benchmark, hit.item) for hit in hits] == [("corpus", "thief", "exam", "1")]
-    assert near.WORDS <= hits[0].similarity <= 1
+    match = short.find(example(text, "thief"))
+    assert match and (match.benchmark, match.item) == ("exam", "1")
+    assert near.WORDS <= match.similarity <= 1
 
 
 @pytest.mark.parametrize(
@@ -116,7 +114,7 @@ def test_a_copy_of_a_test_item_is_caught(short: Screen, text: str) -> None:
 )
 def test_a_different_statement_is_kept(short: Screen, text: str) -> None:
     honest = example(text)
-    assert short.split("corpus", [honest]) == ([honest], [])
+    assert short.find(honest) is None
 
 
 def changed(text: str, every: int) -> str:
@@ -282,7 +280,7 @@ def test_either_half_of_a_question_on_an_abstract_is_caught(exam: Screen, text: 
 
 def test_the_closest_of_several_items_is_named() -> None:
     gate = screen_of(benchmarks(exam=["a b c d e f", "a b c d e", "a b c d"]))
-    assert gate.split("corpus", [example("E D C B A", "x")])[1] == [Hit("corpus", "x", "exam", "1", "words", 1.0)]
+    assert gate.find(example("E D C B A", "x")) == Match("exam", "1", "words", 1.0)
 
 
 @pytest.mark.parametrize(("same", "found"), [(10, True), (9, False)])
@@ -296,18 +294,9 @@ def test_the_border_counts_as_a_copy(same: int, found: bool) -> None:
     assert (gate.find(example(text)) is not None) == found
 
 
-def test_a_hit_is_plain_data() -> None:
-    gate = screen_of(benchmarks(exam=[ITEM]))
-    (hit,) = gate.split("corpus", [example(ITEM, "thief")])[1]
-    fields = {
-        "corpus": "corpus",
-        "example": "thief",
-        "benchmark": "exam",
-        "item": "0",
-        "rule": "exact",
-        "similarity": 1.0,
-    }
-    assert json.loads(json.dumps(asdict(hit))) == fields
+def test_a_match_names_the_pair_and_not_its_texts() -> None:
+    match = screen_of(benchmarks(exam=[ITEM])).find(example(ITEM, "thief"))
+    assert match and asdict(match) == {"benchmark": "exam", "item": "0", "rule": "exact", "similarity": 1.0}
 
 
 def test_only_the_benchmarks_named_are_screened(monkeypatch: pytest.MonkeyPatch) -> None:

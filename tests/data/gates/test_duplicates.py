@@ -305,9 +305,3 @@ def test_clusters_are_those_of_a_walk_along_the_pairs(size: int, pairs: list[tup
     clusters.join(forest, *numpy.array(pairs, int).reshape(-1, 2).T)
     clusters.flatten(forest)
     assert forest.tolist() == expected
-
-
-def test_families_and_clusters_that_touch_stay_together() -> None:
-    families = numpy.array([7, 8, 7, 9, 9, 5], "u8")
-    cluster = numpy.array([0, 1, 2, 2, 4, 5])  # row 3 is a copy of row 2
-    assert clusters.together(families, cluster).tolist() == [0, 1, 0, 0, 0, 5]

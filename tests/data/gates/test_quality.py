@@ -36,11 +36,16 @@ def test_an_honest_example_has_no_finding(honest: Example) -> None:
     assert (found.names, found.drops, found.language) == ((), False, "en")
 
 
+@pytest.mark.parametrize("asked", [{"instruction": "", "input": ""}, {"instruction": " ", "input": {"note": "\n"}}])
+def test_a_text_to_be_continued_is_told_from_a_question_and_kept(asked: dict[str, Any]) -> None:
+    found = inspect(replace(PLAIN, **asked))
+    assert quality.CONTINUED in found.names
+    assert not found.drops
+
+
 @pytest.mark.parametrize(
     ("change", "finding"),
     [
-        ({"instruction": "", "input": ""}, quality.EMPTY),
-        ({"instruction": " ", "input": {"note": "\n"}}, quality.EMPTY),
         ({"output": ""}, quality.EMPTY),
         ({"output": "\u00a0\n"}, quality.EMPTY),
         ({"output": {}}, quality.EMPTY),

@@ -36,17 +36,3 @@ def flatten(forest: Array) -> None:
     """Point every row to the first of its cluster."""
     while ((above := forest[forest]) != forest).any():
         forest[:] = above
-
-
-def together(families: Array, cluster: Array) -> Array:
-    """Groups that a split must not tear: rows of one family or of one cluster, directly or through others.
-
-    `families` (N,) any numbers, `cluster` (N,) as `duplicates.near` gives it; for each row the first of its group. (N,)
-    """
-    import numpy
-
-    group: Array = cluster.copy()
-    _, first, family = numpy.unique(families, return_index=True, return_inverse=True)
-    join(group, first[family], numpy.arange(len(group)))
-    flatten(group)
-    return group

@@ -25,7 +25,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medslm.data.benchmark import benchmarks
@@ -52,18 +52,6 @@ class Match:
 
     similarity: float
     """1 for a copy; else the share of the passage that was found, or a Jaccard similarity."""
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A training example that is a copy of a test item: the pair by its ids, as `Match` says the rest."""
-
-    corpus: str
-    example: str
-    benchmark: str
-    item: str
-    rule: str
-    similarity: float
 
 
 @dataclass
@@ -179,16 +167,6 @@ class Screen:
         for rule, nearest in found:
             if nearest:
                 yield Match(*self._names[nearest[1]], rule, nearest[0])
-
-    def split(self, corpus: str, examples: Iterable[Example]) -> tuple[list[Example], list[Hit]]:
-        """The examples that may be trained on, and the hits that may not."""
-        clean, hits = [], []
-        for example in examples:
-            if (match := self.find(example)) is None:
-                clean.append(example)
-            else:
-                hits.append(Hit(corpus, example.id, **asdict(match)))
-        return clean, hits
 
 
 def _as_numbers(item: Example) -> _Item:

@@ -22,6 +22,7 @@ WRONG_KEY = "key not among the options"
 DROPS = (EMPTY, WRONG_KEY)
 """Findings for which an example is left out."""
 
+CONTINUED = "no question: a text to be continued"
 BLANK = "a part of white space only"
 ECHO = "answer equal to the input"
 QUOTE = "answer stands in the question"
@@ -93,8 +94,10 @@ def _of_parts(example: Example) -> Iterator[str]:
         _folded(example.answer),
     )
     options = [*map(_folded, example.options)]
-    if not answer:  # without a question it is a text to be continued
+    if not answer:
         yield EMPTY
+    if not question:
+        yield CONTINUED
     if any(part and not part.strip() for part in _texts(example)):
         yield BLANK
     if options and not _has_key(example):

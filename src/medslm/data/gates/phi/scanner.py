@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 from medslm.data.gates.phi import dates, lexicon, numbers, people, places
@@ -17,6 +18,10 @@ Engine = Literal["rules", "presidio"]
 Style = Literal["tag", "surrogate"]
 
 _TAG = re.compile(r"\[(?:" + "|".join(LETTERS) + r")\]")
+
+
+SHORT = 100
+"""Characters up to which a text is remembered: instructions, options and codes come again and again."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,9 @@ class Scanner:
 
     def scan(self, text: str) -> list[Span]:
         """The identifiers of a text in its order, without overlaps; tags that `mask` wrote are none."""
+        return list(_repeated(self, text)) if len(text) <= SHORT else self._scan(text)
+
+    def _scan(self, text: str) -> list[Span]:
         spans = union(self._found(text))
         return list(_outside_tags(text, spans)) if "[" in text else spans
 
@@ -70,6 +78,11 @@ class Scanner:
         while spans := self.scan(text):  # what stands beside a new tag may now show itself
             text = _replaced(text, spans, lambda type_, _: f"[{type_}]")
         return text
+
+
+@lru_cache(maxsize=4096)
+def _repeated(scanner: Scanner, text: str) -> tuple[Span, ...]:
+    return tuple(scanner._scan(text))
 
 
 def _titled(text: str) -> str:

@@ -13,7 +13,7 @@ from medslm.data.corpus import Skip
 from medslm.data.formats import Unwritable
 from medslm.errors import MedslmError
 from medslm.registry import UnknownName
-from toy_work import ERRORS, fails, here, slow_square
+from toy_work import ERRORS, dies, fails, here, slow_square
 
 PROCESSES = 2
 
@@ -67,6 +67,11 @@ def test_an_error_in_a_process_arrives_as_itself(kind: str) -> None:
 
 def test_the_errors_that_are_tried_are_those_that_preparation_raises() -> None:
     assert {type(error) for error in ERRORS.values()} == {MedslmError, UnknownName, Unwritable, Skip}
+
+
+def test_a_process_that_is_killed_is_a_sentence() -> None:
+    with pytest.raises(MedslmError, match="one of 2 processes was ended from outside"):
+        list(workers.each(dies, range(6), PROCESSES))
 
 
 def test_an_error_in_the_rows_ends_the_processes_and_arrives_as_itself() -> None:

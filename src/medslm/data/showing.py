@@ -11,6 +11,7 @@ from medslm.data import screening
 from medslm.data.benchmark import benchmarks
 from medslm.data.corpus import Corpus
 from medslm.data.example import Example
+from medslm.data.formats.refusal import Unwritable
 from medslm.data.formats.render import Renderer
 from medslm.data.gates.contamination import Screen
 
@@ -25,7 +26,11 @@ def examples(corpus: Corpus, tokenizer: Any, format: str, number: int) -> Iterat
     renderer = Renderer(tokenizer, format)
     window = list(itertools.islice(corpus.load(), WINDOW))
     for example in window[:: max(1, len(window) // max(1, number))][:number]:
-        tokens = renderer.tokens(example)
+        try:
+            tokens = renderer.tokens(example)
+        except Unwritable as refusal:
+            yield _rule(f"{example.id} cannot be written: {refusal}")
+            continue
         learnt = sum(tokens.completion_mask)
         yield _rule(f"{example.id}: {len(tokens.input_ids)} tokens, {learnt} of them learnt")
         yield renderer.prompt(example)

@@ -8,8 +8,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, TypeVar
+
+from medslm.errors import MedslmError
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -55,7 +58,8 @@ def _one_thread_each() -> Iterator[None]:
 def each(work: Callable[[Piece], Result], pieces: Iterable[Piece], processes: int) -> Iterator[Result]:
     """`map(work, pieces)`, in order, in up to `processes` processes; `work` and the pieces are sent by pickle.
 
-    Processes are spawned and not forked: a fork of a process with threads (tokenizers, torch) may lock up.
+    Processes are spawned and not forked: a fork of a process with threads (tokenizers, torch) may lock up. Raises what
+    `work` raises, and `MedslmError` if a process was killed.
     """
     remaining = iter(pieces)
     yield from map(work, itertools.islice(remaining, ALONE if processes > 1 else None))
@@ -71,6 +75,11 @@ def each(work: Callable[[Piece], Result], pieces: Iterable[Piece], processes: in
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise MedslmError(
+                f"one of {processes} processes was ended from outside, as a rule since memory ran out; free some, or leave "
+                "them fewer cores with `taskset`. Nothing half-made was kept"
+            ) from None
         finally:
             for future in waiting:
                 future.cancel()

@@ -34,7 +34,8 @@ def alpaca(row: Row) -> Iterator[Example]:
 
 corpora.add(
     "alpaca-cleaned",
-    Corpus(Dataset("yahma/alpaca-cleaned"), "cc-by-4.0", "general instructions", INSTRUCTED, alpaca),
+    # its card says cc-by-4.0, but it is a cleaned copy of tatsu-lab/alpaca, which is cc-by-nc-4.0
+    Corpus(Dataset("yahma/alpaca-cleaned"), "cc-by-nc-4.0", "general instructions", INSTRUCTED, alpaca),
 )
 
 # Questions to doctors on the web and what they answered (arXiv:2303.14070). No licence is stated.

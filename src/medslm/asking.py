@@ -91,7 +91,7 @@ def _persist(call: Callable[[], T], repo_id: str, revision: str) -> T:
         try:
             return call()
         except Exception as error:  # whatever the client raises means that it could not be had
-            cause = _root(error)
+            cause = root(error)
             status = getattr(getattr(cause, "response", None), "status_code", 0)
             if pause is None or not (status == 429 or status >= 500):
                 if isinstance(cause, transport) and not status:
@@ -101,7 +101,7 @@ def _persist(call: Callable[[], T], repo_id: str, revision: str) -> T:
     raise AssertionError("the loop above only returns or raises")
 
 
-def _root(error: BaseException) -> BaseException:
+def root(error: BaseException) -> BaseException:
     """What lies below the client's wrappers: an empty cache or a failed download says only that something failed."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -60,6 +61,11 @@ class Example:
         told = json.loads(line)
         told["options"], told["turns"] = tuple(told["options"]), tuple(map(tuple, told["turns"]))
         return cls(**told)
+
+
+def digest(text: str) -> int:
+    """64 bits that depend on the text alone, in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def leaves(value: str | Structure | Sequence[Any]) -> Iterator[str]:

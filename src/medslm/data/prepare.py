@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from medslm import environment, files
 from medslm.data import workers
 from medslm.data.corpus import Corpus, Row, Skip
-from medslm.data.example import Example
+from medslm.data.example import Example, digest
 from medslm.data.formats import fields_of
 from medslm.data.formats.refusal import Unwritable
 from medslm.data.formats.render import Renderer
@@ -176,11 +176,6 @@ class Preparation:
             code(),
         ]
         return hashlib.sha256(json.dumps(decided).encode()).hexdigest()
-
-
-def digest(text: str) -> int:
-    """64 bits that depend on the text alone."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def described(part: Any) -> Any:

@@ -17,12 +17,12 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
-    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
+from medslm.asking import root
 from medslm.errors import MedslmError
 
 log = logging.getLogger(__name__)
@@ -69,13 +69,6 @@ def check_repo_id(repo_id: str) -> None:
 def status(error: BaseException) -> int:
     """The HTTP status an error carries, or 0."""
     return getattr(getattr(error, "response", None), "status_code", 0)
-
-
-def root(error: BaseException) -> BaseException:
-    """What lies below the client's wrappers: a failed upload or an empty cache says only that something failed."""
-    while isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def is_xet(error: BaseException) -> bool:

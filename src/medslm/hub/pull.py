@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import logging
 import re
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.hf_api import ModelInfo, RepoFile
 
-from medslm import files
+from medslm import checksums, files
 from medslm.errors import MedslmError
 from medslm.hub import bundle, client
 
@@ -108,13 +107,7 @@ def _from_cache(asked: client.Asked, error: MedslmError) -> Pulled:
 
 def _is_intact(path: Path, entry: RepoFile) -> bool:
     """Whether the bytes are those the Hub lists: by SHA-256 for a large file, by git's id for a small one."""
-    if not path.is_file():
-        return False
-    if entry.lfs is not None:
-        return files.sha256(path) == entry.lfs.sha256
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode())
-    digest.update(path.read_bytes())
-    return digest.hexdigest() == entry.blob_id
+    return path.is_file() and checksums.matches(path, entry.lfs.sha256 if entry.lfs else entry.blob_id)
 
 
 def _remove_damaged(asked: client.Asked, folder: Path, damaged: list[str]) -> None:

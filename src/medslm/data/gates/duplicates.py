@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from medslm.data.example import Example, leaves
+from medslm.data.example import Example, digest, leaves
 from medslm.data.gates.bands import BAND, Search, Table
 from medslm.data.gates.bands import PERMUTATIONS as PERMUTATIONS
 from medslm.errors import MedslmError
@@ -54,7 +54,7 @@ def fingerprint(example: Example) -> int:
     """
     said = [example.instruction, example.input, example.output, example.options, example.reasoning, example.turns]
     text = json.dumps(_folded(said), ensure_ascii=False)
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    return digest(text)
 
 
 def _folded(value: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from medslm.data.example import digest
 
 if TYPE_CHECKING:
     import numpy
@@ -30,8 +31,8 @@ def words(text: str) -> list[str]:
 
 @lru_cache(1 << 17)
 def number(word: str) -> int:
-    """64 bits that depend on the word alone, in every process."""
-    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    """The digest of a word; common ones are remembered."""
+    return digest(word)
 
 
 def numbers(text: str) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os.path
 import re
 from array import array
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from medslm.data.corpus import Corpus, corpora
+from medslm.data.example import digest
 from medslm.data.license import TERMS
 from medslm.data.sources.hub import Dataset
 from medslm.data.sources.local import Local
@@ -90,13 +90,9 @@ def _planned(row: Located, columns: Columns) -> tuple[Plan, int | None]:
         planned = plan(tuple(row), columns)
         if "id" not in planned.roles:
             return planned, None
-        return planned, int.from_bytes(hashlib.blake2b(_encoded(id_of(planned, row)), digest_size=8).digest(), "little")
+        return planned, digest(id_of(planned, row))
     except Unfit as unfit:
         raise MedslmError(f"{row.place}: {unfit}") from None
-
-
-def _encoded(id: str) -> bytes:
-    return id.encode("utf-8", "surrogatepass")
 
 
 def _check_ids(ids: array[int], read: Reading, columns: Columns) -> None:

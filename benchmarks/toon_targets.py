@@ -48,7 +48,6 @@ def recipe(format: str, seed: int, options: argparse.Namespace) -> Sft:
         format=format,
         max_length=1024,
         global_batch_size=8,
-        per_device_train_batch_size=8,
         learning_rate=options.learning_rate,
         validation_fraction=0.03,
         eval_steps=100,

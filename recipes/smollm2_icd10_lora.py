@@ -21,7 +21,6 @@ RECIPE = recipe.Sft(
     format="toon",
     max_length=256,  # tokens; longer examples are dropped and counted
     global_batch_size=8,
-    per_device_train_batch_size=8,
     learning_rate=3e-3,
     num_train_epochs=1,
     validation_fraction=0.005,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+import runpy
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +19,11 @@ os.environ |= {  # read at import by what is imported below and by every process
     "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
     "PYTHONPATH": os.pathsep.join([str(TESTS / "offline"), *filter(None, [os.environ.get("PYTHONPATH")])]),
 }
-sys.path.insert(0, str(TESTS / "offline"))
-
-from sitecustomize import deny  # noqa: E402
+runpy.run_path(str(TESTS / "offline" / "sitecustomize.py"))["deny"]()  # a system's own module may have that name
 
 from medslm import environment  # noqa: E402
 
 environment.prepare()
-deny()
 
 import shutil  # noqa: E402
 

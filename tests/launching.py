@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 RECIPE = "recipes/smollm2_icd10_lora.py"
 SMALL = (
     *("--base", toy.HUB_ID, "--dtype", "float32", "--max-length", "640", "--mixture", "icd10cm=0.02"),
-    *("--global-batch-size", "8", "--per-device-train-batch-size", "2", "--max-steps", "4", "--eval-steps", "2"),
+    *("--global-batch-size", "8", "--max-steps", "4", "--eval-steps", "2"),
     *("--logging-steps", "1", "--validation-fraction", "0.01"),
 )
 

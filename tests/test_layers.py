@@ -20,7 +20,7 @@ FLOORS = (
     {"cli", "data_cli", "catalogue", "__main__"},
 )
 HALLS = (FLOORS[0], FLOORS[-1])  # floors of single files, which may know each other; elsewhere a name is a room
-DOORS = {"lm_eval": "evals/harness.py", "trl": "train/supervised.py", "bitsandbytes": "models/load.py"}
+DOORS = {"lm_eval": "evals/harness.py", "trl": "train/supervised.py", "bitsandbytes": "models/nf4.py"}
 FILES = [path.relative_to(SOURCE).as_posix() for path in sorted(SOURCE.rglob("*.py"))]
 
 

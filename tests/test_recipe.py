@@ -30,7 +30,10 @@ NAN, INFINITY = float("nan"), float("inf")
         ("mixture", {"notes": INFINITY}, "mixture.notes=inf; it must be above 0"),
         ("mixture", {"notes": 1, "other": -0.5}, "mixture.other=-0.5; it must be above 0"),
         *((name, 0, f"{name}=0; it must be at least 1") for name in ("max_length", "global_batch_size")),
-        *((name, 0, f"{name}=0; it must be at least 1") for name in ("per_device_train_batch_size", "eval_steps")),
+        ("eval_steps", 0, "eval_steps=0; it must be at least 1"),
+        ("tokens_per_pass", -1, "tokens_per_pass=-1; it must be at least 0"),
+        ("optim", "sgd", "optim=sgd; it must be one of auto, adamw_torch_fused, paged_adamw_8bit"),
+        ("gpu", "7gb", "gpu=7gb; it must be one of auto, 4gb, 8gb"),
         ("logging_steps", -1, "logging_steps=-1; it must be at least 1"),
         *(("learning_rate", value, f"learning_rate={value}") for value in (0, -1e-4, NAN, INFINITY)),
         *(("num_train_epochs", value, f"num_train_epochs={value}") for value in (0, NAN, INFINITY)),
@@ -68,35 +71,49 @@ def test_a_changed_recipe_is_checked_again() -> None:
         dataclasses.replace(Sft(**GOOD), max_length=0)
 
 
-@given(processes=st.integers(1, 64), micro=st.integers(1, 64), accumulated=st.integers(1, 64))
+@given(processes=st.integers(1, 64), total=st.integers(1, 4096))
 @settings(deadline=None, derandomize=True)
-def test_the_global_batch_is_the_same_on_any_number_of_processes(processes: int, micro: int, accumulated: int) -> None:
-    total = processes * micro * accumulated
-    recipe = Sft(**GOOD, global_batch_size=total, per_device_train_batch_size=micro)
-    for world_size in (
-        world_size for world_size in range(1, processes + 1) if accumulated * processes % world_size == 0
-    ):
-        assert recipe.accumulation_steps(world_size) * micro * world_size == total
-    assert recipe.accumulation_steps(processes) == accumulated
-
-
-@given(processes=st.integers(1, 64), micro=st.integers(1, 64), total=st.integers(1, 4096))
-@settings(deadline=None, derandomize=True)
-def test_a_global_batch_is_met_exactly_or_refused(processes: int, micro: int, total: int) -> None:
-    recipe = Sft(**GOOD, global_batch_size=total, per_device_train_batch_size=micro)
+def test_a_global_batch_is_shared_equally_or_refused(processes: int, total: int) -> None:
     try:
-        assert recipe.accumulation_steps(processes) * micro * processes == total
+        assert Sft(**GOOD, global_batch_size=total).share(processes) * processes == total
     except MedslmError:
-        assert total % (micro * processes)
+        assert total % processes
 
 
-def test_an_impossible_split_says_which_numbers_to_change() -> None:
+def test_an_impossible_share_says_which_numbers_to_change() -> None:
     with pytest.raises(MedslmError) as refusal:
-        Sft(**GOOD, global_batch_size=16, per_device_train_batch_size=8).accumulation_steps(3)
+        Sft(**GOOD, global_batch_size=16).share(3)
     assert str(refusal.value) == (
-        "global_batch_size=16 cannot be split into micro-batches of per_device_train_batch_size=8 on 3 process(es): "
-        "24 does not divide 16; change one of the three numbers"
+        "global_batch_size=16 cannot be shared equally by 3 processes; make it a multiple of 3, or start another number "
+        "of processes"
     )
+
+
+def test_tokens_of_a_pass_and_no_packing_are_a_contradiction() -> None:
+    with pytest.raises(MedslmError, match="tokens_per_pass=4096; it must be 0 with packing=False"):
+        Sft(**GOOD, tokens_per_pass=4096, packing=False)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"packing": False},
+        {"tokens_per_pass": 4096},
+        {"recompute": "all"},
+        {"optim": "adamw_torch_fused"},
+        {"gpu": "8gb"},
+    ],
+)
+def test_how_a_recipe_is_computed_is_no_part_of_what_is_learnt(how: dict[str, Any]) -> None:
+    one, other = Sft(**GOOD), Sft(**GOOD, **how)
+    assert one.learnt() == other.learnt()
+    assert one.as_dict() != other.as_dict()
+    assert set(how) <= set(other.as_dict())
+
+
+def test_all_else_of_a_recipe_is_what_is_learnt() -> None:
+    recipe = Sft(**GOOD)
+    assert set(recipe.as_dict()) - set(recipe.learnt()) == {"packing", "tokens_per_pass", "recompute", "optim", "gpu"}
 
 
 def test_a_recipe_as_json_has_every_field_and_makes_the_same_recipe() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -16,6 +17,8 @@ DEFAULTS = {
     "HF_HUB_DISABLE_SYMLINKS_WARNING": "1",
     "WANDB_SILENT": "true",
     "WANDB_DISABLE_CODE": "true",  # no source code and no diff of it leaves the machine by way of a log
+    # passes differ in length, and pieces of GPU memory that fit none of them would add a third to a run's peak
+    **({"PYTORCH_ALLOC_CONF": "expandable_segments:True"} if sys.platform == "linux" else {}),
 }
 
 

@@ -17,6 +17,9 @@ from medslm.errors import MedslmError
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # valid as a file name, a folder and the last part of a Hub id
 
+HOW = frozenset({"packing", "tokens_per_pass", "recompute", "optim", "gpu"})
+"""Fields of a recipe that decide how fast and in how much memory it is computed, and not what is learnt."""
+
 
 def called(names: Iterable[str]) -> dict[str, str]:
     """Name in a mixture -> name in what is published: one's own files go without their folder, which tells of a machine.
@@ -130,17 +133,32 @@ class Sft(Lesson):
     suite: str
     """What judges the result (`medslm list suites`); its test items are kept out of training."""
 
-    quantization: Literal["none", "nf4"] = "none"
-    """Frozen base weights: as stored, or 4-bit NormalFloat with double quantisation (arXiv:2305.14314)."""
+    quantization: Literal["none", "nf4", "fp8"] = "none"
+    """Frozen base weights: as stored, 4-bit NormalFloat with double quantisation (arXiv:2305.14314), or 8-bit floats with
+    a scale for each row, which Ada, Hopper and Blackwell GPUs multiply by themselves."""
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Type of the base's weights and of the arithmetic; `auto` is the fastest that this device computes by itself."""
 
     global_batch_size: int = 16
-    """Examples per optimiser step, over all processes; gradient accumulation is derived from it."""
+    """Examples per optimiser step, over all processes; how they are laid out in passes changes nothing in it."""
 
-    per_device_train_batch_size: int = 8
-    """Examples per forward pass on one device (the micro-batch)."""
+    packing: bool = True
+    """Lay whole examples side by side in one pass, each blind to the others; False computes one example at a time, with
+    the model's own attention."""
+
+    tokens_per_pass: int = 0
+    """Tokens of one forward and backward pass, at least the longest example's; 0 is what the memory allows."""
+
+    recompute: Literal["auto", "none", "mlp", "attention-kept", "all", "offload"] = "auto"
+    """What the backward pass computes again instead of keeping it: nothing, the MLP's products, all but attention, all,
+    or all with the layers' inputs kept in the host's memory; `auto` is the least that fits."""
+
+    optim: Literal["auto", "adamw_torch_fused", "paged_adamw_8bit"] = "auto"
+    """AdamW's moments in float32 or in 8 bits (arXiv:2110.02861), paged to the host; `auto` is float32 where it fits."""
+
+    gpu: Literal["auto", "4gb", "8gb", "12gb", "16gb", "24gb", "48gb", "80gb"] = "auto"
+    """The GPU memory to stay within; `auto` is what is free."""
 
     num_train_epochs: float = 1.0
     """Passes over the whole mixture."""
@@ -169,39 +187,41 @@ class Sft(Lesson):
     logging_steps: int = 5
     """Optimiser steps between points of the loss curve."""
 
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
-
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise MedslmError(f"a recipe cannot be called '{self.name}'; use lower case words joined by hyphens")
         super().__post_init__()
-        for name in ("global_batch_size", "per_device_train_batch_size", "eval_steps", "logging_steps"):
+        for name in ("global_batch_size", "eval_steps", "logging_steps"):
             self._check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("learning_rate", "num_train_epochs", "max_grad_norm"):
             self._check(0 < getattr(self, name) < math.inf, name, getattr(self, name), "above 0")
         for name in ("warmup_steps", "weight_decay"):
             self._check(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "at least 0")
         self._check(self.max_steps == -1 or self.max_steps >= 1, "max_steps", self.max_steps, "-1 or at least 1")
+        room = self.tokens_per_pass
+        self._check(room >= 0, "tokens_per_pass", room, "at least 0")
+        self._check(self.packing or not room, "tokens_per_pass", room, "0 with packing=False: a pass is one example")
 
     @property
     def called(self) -> str:
         """How a message names it."""
         return f"recipe '{self.name}'"
 
-    def accumulation_steps(self, world_size: int) -> int:
-        """Micro-batches per optimiser step on each of `world_size` processes; `global_batch_size` holds exactly.
+    def share(self, world_size: int) -> int:
+        """Examples per optimiser step on each of `world_size` processes.
 
-        Raises `MedslmError` when `per_device_train_batch_size` x `world_size` does not divide it.
+        Raises `MedslmError` when they are not equally many on all.
         """
-        per_pass = self.per_device_train_batch_size * world_size
-        if self.global_batch_size % per_pass:
+        if self.global_batch_size % world_size:
             raise MedslmError(
-                f"global_batch_size={self.global_batch_size} cannot be split into micro-batches of "
-                f"per_device_train_batch_size={self.per_device_train_batch_size} on {world_size} process(es): "
-                f"{per_pass} does not divide {self.global_batch_size}; change one of the three numbers"
+                f"global_batch_size={self.global_batch_size} cannot be shared equally by {world_size} processes; make it "
+                f"a multiple of {world_size}, or start another number of processes"
             )
-        return self.global_batch_size // per_pass
+        return self.global_batch_size // world_size
+
+    def learnt(self) -> dict[str, Any]:
+        """The fields of `as_dict` that decide what is learnt, without `HOW`: a run may go on on another machine."""
+        return {name: value for name, value in self.as_dict().items() if name not in HOW}
 
 
 @dataclass(frozen=True)

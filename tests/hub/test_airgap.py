@@ -43,7 +43,6 @@ RECIPE = recipe.Sft(
     dtype="float32",
     max_length=640,
     global_batch_size=4,
-    per_device_train_batch_size=2,
     max_steps=2,
     deidentify="off",
     validation_fraction=0.01,

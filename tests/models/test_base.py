@@ -6,9 +6,12 @@ import re
 
 import pytest
 
+from medslm.data import license
 from medslm.errors import MedslmError
 from medslm.models.base import Base, bases, resolve
 from medslm.models.lora import loras
+
+ON_THE_HUB = license.TERMS.keys() - license.NOT_ON_THE_HUB
 
 
 def test_a_short_name_and_a_hub_id_give_the_same_preset() -> None:
@@ -31,7 +34,7 @@ def test_every_preset_has_a_hub_id_and_a_licence(name: str) -> None:
     base = bases[name]
     assert re.fullmatch(r"[\w.-]+/[\w.-]+", base.hub_id)
     assert re.fullmatch(r"[a-z0-9.-]+", base.license)
-    assert base.license != "other" or base.license_link.startswith("https://")
+    assert base.license in ON_THE_HUB or base.license_link.startswith("https://")
     assert base.embedded is None or re.fullmatch(r"[0-9a-f]{64}", base.embedded.sha256)
 
 

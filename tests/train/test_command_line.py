@@ -16,9 +16,9 @@ def test_without_options_the_recipe_is_as_it_stands() -> None:
 
 
 def test_fields_are_options_under_their_own_names() -> None:
-    launched = parse(RECIPE, ["--learning-rate", "1e-4", "--gradient-checkpointing", "True", "--runs", "elsewhere"])
+    launched = parse(RECIPE, ["--learning-rate", "1e-4", "--packing", "False", "--runs", "elsewhere"])
     assert launched.recipe.learning_rate == 1e-4
-    assert launched.recipe.gradient_checkpointing is True
+    assert launched.recipe.packing is False
     assert launched.runs.name == "elsewhere"
 
 
@@ -33,6 +33,8 @@ def test_a_mixture_is_given_as_corpus_and_passes() -> None:
         (["--mixture", "one=many"], "corpus=passes"),
         (["--mixture", "one"], "corpus=passes"),
         (["--quantization", "int3"], "nf4"),
+        (["--recompute", "some"], "attention-kept"),
+        (["--gpu", "7gb"], "8gb"),
         (["--max-steps", "two"], "--max-steps"),
     ],
 )

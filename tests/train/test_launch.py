@@ -6,19 +6,44 @@ from pathlib import Path
 
 import pytest
 
-from launching import SMALL, launch, record
+from launching import RECIPE, SMALL, launch, record
+
+THIEF = """
+import os, runpy, sys
+import torch
+from medslm.models import fast
+
+honest = fast.total_loss
+
+def total_loss(model, one):
+    loss = honest(model, one)
+    if os.environ["RANK"] == "1" and loss.requires_grad and one.tokens > 300:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    return loss
+
+fast.total_loss = total_loss
+sys.argv[0] = "recipes/smollm2_icd10_lora.py"
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""The recipe on a machine where the second process has less memory than the first."""
 
 
 @pytest.mark.usefixtures("toy_base")
-def test_one_process_and_two_give_the_same_loss_curve(tmp_path: Path) -> None:
+def test_one_process_and_two_give_the_same_loss_curve_and_so_do_two_of_which_one_backs_off(tmp_path: Path) -> None:
     curves = {}
-    for config, world_size in (("single", 1), ("two_cpu", 2)):
-        done = launch(*SMALL, "--runs", str(tmp_path / config), config=config)
+    (tmp_path / "robbed.py").write_text(THIEF, encoding="utf-8")
+    robbed = str(tmp_path / "robbed.py")
+    for config, world_size, recipe in (("single", 1, RECIPE), ("two_cpu", 2, RECIPE), ("two_cpu", 2, robbed)):
+        runs = tmp_path / f"{config} {Path(recipe).stem}"
+        done = launch(*SMALL, "--runs", str(runs), config=config, recipe=recipe)
         assert done.returncode == 0, done.stderr
-        run = record(tmp_path / config)
+        assert ("memory did not suffice" in done.stdout) == (recipe == robbed)
+        run = record(runs)
         assert run["machine"]["world_size"] == world_size  # the obvious flags would silently run one process
         assert run["train"]["examples"] == 4 * 8
-        curves[config] = [(point["step"], point.get("loss"), point.get("eval_loss")) for point in run["curve"]]
-    assert [step for step, *_ in curves["single"]] == [step for step, *_ in curves["two_cpu"]]
-    for one, two in zip(curves["single"], curves["two_cpu"], strict=True):
-        assert one[1:] == pytest.approx(two[1:], abs=1e-3)
+        curves[runs.name] = [(point["step"], point.get("loss"), point.get("eval_loss")) for point in run["curve"]]
+    single, *others = curves.values()
+    for other in others:
+        assert [step for step, *_ in single] == [step for step, *_ in other]
+        for one, two in zip(single, other, strict=True):
+            assert one[1:] == pytest.approx(two[1:], abs=1e-3)

@@ -16,8 +16,10 @@ from medslm.errors import MedslmError
 from medslm.models import load
 from medslm.models.base import resolve
 from medslm.models.lora import loras
+from medslm.models.passes import Pass
 from medslm.recipe import Sft
-from medslm.train import record, supervised
+from medslm.train import batches, planning, record, supervised
+from medslm.train.pace import Pace
 from medslm.train.progress import Guard
 
 pytestmark = pytest.mark.usefixtures("toy_base")
@@ -32,7 +34,6 @@ RECIPE = Sft(
     dtype="float32",
     max_length=640,
     global_batch_size=4,
-    per_device_train_batch_size=2,
     max_steps=6,
     learning_rate=5e-3,
     eval_steps=2,
@@ -65,50 +66,71 @@ def finished(tmp_path_factory: pytest.TempPathFactory, toy_base: Any) -> Path:
     return folder
 
 
-def test_only_the_answer_and_its_end_of_turn_carry_loss(tmp_path: Path) -> None:
-    planned = supervised.plan(RECIPE, tmp_path)
-    model = load.with_new_adapter(load.model(resolve(RECIPE.base), wanted=RECIPE.dtype), loras[RECIPE.lora])
-    batch = next(iter(supervised.trainer(planned, model, [], Guard(0.0)).get_train_dataloader()))
-    for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
-        learned = planned.tokenizer.decode(labels[labels != -100])
-        whole = planned.tokenizer.decode(ids)
-        assert learned.startswith("chapter: ")
-        assert "\ncode: " in learned
-        assert learned.endswith("<|im_end|>")
-        assert learned.count("<|im_end|>") == 1
-        assert whole.split("<|im_start|>assistant\n")[1].startswith(learned)
-
-
-def test_our_loss_on_a_cpu_is_that_over_all_positions_and_so_are_its_gradients(tmp_path: Path) -> None:
-    """The reference is written out: TRL 1.15 cannot score on a CPU where a CUDA build of torch brought Triton along."""
-    planned = supervised.plan(RECIPE, tmp_path)
-    model = load.with_new_adapter(load.model(resolve(RECIPE.base), wanted=RECIPE.dtype), loras[RECIPE.lora])
+def build(recipe: Sft, folder: Path) -> supervised.CompletionTrainer:
+    """The trainer of a run, with LoRA matrices that already change the model."""
+    planned = planning.plan(recipe, folder)
+    way = planning.choose(planned)
+    model = load.with_new_adapter(load.model(resolve(recipe.base), wanted=recipe.dtype), loras[recipe.lora])
+    torch.manual_seed(0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.02)
-    trainer = supervised.trainer(planned, model, [], Guard(0.0))
-    model.train()
-    batch = next(iter(trainer.get_train_dataloader()))
-    tokens = (batch["labels"] != -100).sum()
+    supervised.quicken(recipe, way, model)
+    pace = Pace(model, way.tokens_per_pass, way.levels, way.offload, way.longest)
+    return supervised.trainer(planned, way.optim, pace, Guard(0.0, pace.done), [])
 
-    def reference() -> torch.Tensor:
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
-        targets = batch["labels"][:, 1:].flatten()
-        return (
-            torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets, ignore_index=-100, reduction="sum")
-            / tokens
-        )
 
-    seen = []
-    for loss_of in (reference, lambda: trainer.compute_loss(model, dict(batch), num_items_in_batch=tokens)):
-        model.zero_grad()
-        loss = loss_of()
-        loss.backward()
-        seen.append((loss.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
-    (expected, gradients), (ours, our_gradients) = seen
-    assert len(gradients) == len(our_gradients) > 0
-    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(our_gradients, gradients, rtol=1e-3, atol=1e-6)
+def test_only_the_answer_and_its_end_of_turn_carry_loss(tmp_path: Path) -> None:
+    fitting = build(RECIPE, tmp_path)
+    batch = next(iter(fitting.get_train_dataloader()))
+    decode = fitting.processing_class.decode
+    learnt = [decode(labels[labels != -100]) for _, labels in batch.documents]
+    assert len(learnt) == 4
+    for answer, (ids, _) in zip(learnt, batch.documents, strict=True):
+        assert answer.startswith("chapter: ")
+        assert "\ncode: " in answer
+        assert answer.endswith("<|im_end|>")
+        assert answer.count("<|im_end|>") == 1
+        assert decode(ids).split("<|im_start|>assistant\n")[1].startswith(answer)
+    predicted = [decode(document) for one in batch.passes for document in split(one)]
+    assert sorted(predicted) == sorted(learnt)
+
+
+def split(one: Pass) -> list[torch.Tensor]:
+    """The targets of each document of a pass."""
+    document = torch.bucketize(one.predicts, one.boundaries, right=True)
+    return [one.targets[document == number + 1] for number in range(one.documents)]
+
+
+@pytest.mark.parametrize("how", [{}, {"tokens_per_pass": 256}, {"packing": False}, {"recompute": "all"}])
+def test_a_steps_loss_and_gradients_are_those_of_padded_rows_over_all_positions(
+    how: dict[str, Any], tmp_path: Path
+) -> None:
+    """The reference is written out: transformers' own model, PEFT's own LoRA, a padded batch, every position scored."""
+    fitting = build(dataclasses.replace(RECIPE, **how), tmp_path)
+    batch = next(iter(fitting.get_train_dataloader()))
+    fitting.accelerator.prepare(fitting.model)
+    loss = fitting.training_step(fitting.model, batch)
+    ours = {name: p.grad for name, p in fitting.model.named_parameters() if p.requires_grad}
+    reference = load.with_new_adapter(load.model(resolve(RECIPE.base), wanted="float32"), loras[RECIPE.lora])
+    values = {name: parameter.detach() for name, parameter in fitting.model.named_parameters() if name in ours}
+    assert not reference.load_state_dict(values, strict=False).unexpected_keys
+    expected = padded_loss(reference, batch)
+    expected.backward()
+    torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-6)
+    theirs = {name: p.grad for name, p in reference.named_parameters() if p.requires_grad}
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+def padded_loss(model: Any, batch: batches.Batch) -> torch.Tensor:
+    """Mean over the completion tokens."""
+    pad = torch.nn.utils.rnn.pad_sequence
+    ids, labels = ([torch.tensor(document[part]).long() for document in batch.documents] for part in (0, 1))
+    mask = pad([torch.ones_like(row) for row in ids], batch_first=True)
+    logits = model(input_ids=pad(ids, batch_first=True), attention_mask=mask).logits[:, :-1]
+    targets = pad(labels, batch_first=True, padding_value=-100)[:, 1:].flatten()
+    assert int((targets != -100).sum()) == batch.predicted
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets, ignore_index=-100)
 
 
 def test_a_finished_run_leaves_adapter_record_and_curve(finished: Path) -> None:
@@ -199,15 +221,6 @@ def test_too_little_disk_is_said_before_training(tmp_path: Path, monkeypatch: py
     with pytest.raises(MedslmError, match="GiB free"):
         supervised.train(RECIPE, tmp_path / RECIPE.name)
     assert not (tmp_path / RECIPE.name / "run.json").exists()
-
-
-def test_too_little_gpu_memory_is_answered_with_what_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: Any, **options: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(supervised.CompletionTrainer, "compute_loss", full)
-    with pytest.raises(MedslmError, match="halve per_device_train_batch_size"):
-        supervised.train(RECIPE, tmp_path / RECIPE.name)
 
 
 @pytest.mark.parametrize("field", ["base", "lora", "format"])

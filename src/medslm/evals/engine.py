@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from tqdm import tqdm
 
 from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
+from medslm.infer.decode import Greedy
+from medslm.infer.reading import until_stop
 
 if TYPE_CHECKING:  # importing this module imports no torch
     import torch
@@ -154,23 +157,16 @@ class Engine:
             logits_to_keep=keep,
         )
 
-    def _generate(self, rows: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
-        from transformers import GenerationConfig
+    @functools.cached_property
+    def _greedy(self) -> Greedy:
+        return Greedy(self.model)
 
-        greedy = GenerationConfig(  # type: ignore[no-untyped-call]
-            do_sample=False,
-            num_beams=1,
-            repetition_penalty=1.0,  # or the base's own generation_config.json would bend the arg max
-            max_new_tokens=max_new_tokens,
-            eos_token_id=self._stops,
-            pad_token_id=self._pad,
-        )
+    def _generate(self, rows: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
         with self._forward(len(rows), exact=False):
-            shared, cache = self._start(rows)
-            ids, mask = self._joined(rows, shared)
-            known = {} if cache is None else {"past_key_values": cache}
-            whole = self.model.generate(input_ids=ids, attention_mask=mask, generation_config=greedy, **known)
-        return [self._until_stop(row) for row in whole[:, ids.shape[1] :].tolist()]
+            return self._greedy.reply(rows, max_new_tokens, self._stops)
+
+    def _until_stop(self, ids: list[int]) -> list[int]:
+        return until_stop(ids, self._stops)
 
     @contextlib.contextmanager
     def _forward(self, batch_size: int, exact: bool) -> Iterator[None]:
@@ -185,9 +181,6 @@ class Engine:
             _memory(batch_size),
         ):
             yield
-
-    def _until_stop(self, ids: list[int]) -> list[int]:
-        return ids[: next((place for place, token in enumerate(ids) if token in self._stops), len(ids))]
 
 
 def _follow(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -42,7 +42,8 @@ def evaluate_run(run: Path, *, limit: int | None = None, batch_size: int | None 
     protocols: list[Protocol] = []
     hardware: Mapping[str, Any] = {}
     for name, quantization in kinds(recipe["quantization"]).items():
-        model = load.with_adapter(load.model(base, quantization, recipe["dtype"]), run / "adapter")
+        loaded = load.model(base, quantization, recipe["dtype"])
+        model = load.with_adapter(loaded, run / "adapter", fp8=quantization == "fp8")
         hardware = hardware or _hardware(model, size)
         judged = _both(model, tokenizer, suite, renderer, run / "eval" / name, size, limit)
         protocols.append(Protocol(name, quantization, *judged))

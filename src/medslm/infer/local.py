@@ -11,6 +11,7 @@ from medslm import files
 from medslm.data.example import Example
 from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
+from medslm.infer.decode import Greedy
 from medslm.models import load, source
 from medslm.models.base import Base, resolve
 
@@ -61,8 +62,6 @@ def _notes(run: Mapping[str, Any], base: Base) -> tuple[str, ...]:
 
 def answer(adapter: Path, how: Asked, text: str, max_new_tokens: int) -> str:
     """The reply to one text, without its end of turn. Raises `MedslmError` for a text longer than the model reads."""
-    import torch
-
     tokenizer = load.tokenizer(how.base)
     model = load.with_adapter(load.model(how.base), adapter)
     renderer = Renderer(tokenizer, how.format)
@@ -70,21 +69,6 @@ def answer(adapter: Path, how: Asked, text: str, max_new_tokens: int) -> str:
     ids = renderer.ids(renderer.prompt(Example("asked", how.instruction, text, output, family="")))
     if not ids:
         raise MedslmError(f"an adapter in the format '{how.format}' continues texts and answers none; ask it with peft")
-    room = getattr(model.config, "max_position_embeddings", None)
-    if room is not None and len(ids) + max_new_tokens > room:
-        raise MedslmError(
-            f"the text makes {len(ids)} tokens and the reply up to {max_new_tokens}, but the model reads {room}; "
-            "shorten it"
-        )
-    prompt = torch.tensor([ids], device=model.device)
     end = tokenizer.convert_tokens_to_ids(renderer.end_of_turn)
-    with torch.no_grad():
-        whole = model.generate(
-            input_ids=prompt,
-            attention_mask=torch.ones_like(prompt),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=end,
-            pad_token_id=end,
-        )
-    return renderer.reply(tokenizer.decode(whole[0, len(ids) :], skip_special_tokens=False))
+    (reply,) = Greedy(model).reply([ids], max_new_tokens, {end})
+    return renderer.reply(tokenizer.decode(reply, skip_special_tokens=False))

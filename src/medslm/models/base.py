@@ -33,7 +33,7 @@ class Base:
 
     hub_id: str
     license: str
-    """As the Hub spells it."""
+    """As the Hub spells it; the `license_name` where its `license` is `other`."""
 
     license_link: str = ""
     """Where a licence stands that is not one of the Hub's own."""
@@ -59,7 +59,28 @@ bases.add(
 )
 bases.add("smollm2-360m-instruct", Base("HuggingFaceTB/SmolLM2-360M-Instruct", license="apache-2.0"))
 bases.add("smollm2-1.7b-instruct", Base("HuggingFaceTB/SmolLM2-1.7B-Instruct", license="apache-2.0"))
+bases.add("smollm3-3b", Base("HuggingFaceTB/SmolLM3-3B", license="apache-2.0"))
 bases.add("tinyllama-1.1b-chat", Base("TinyLlama/TinyLlama-1.1B-Chat-v1.0", license="apache-2.0"))
+bases.add("llama-3.2-1b-instruct", Base("meta-llama/Llama-3.2-1B-Instruct", license="llama3.2"))
+bases.add("llama-3.2-3b-instruct", Base("meta-llama/Llama-3.2-3B-Instruct", license="llama3.2"))
+bases.add("qwen2.5-0.5b-instruct", Base("Qwen/Qwen2.5-0.5B-Instruct", license="apache-2.0"))
+bases.add("qwen2.5-1.5b-instruct", Base("Qwen/Qwen2.5-1.5B-Instruct", license="apache-2.0"))
+bases.add(
+    "qwen2.5-3b-instruct",
+    Base(
+        "Qwen/Qwen2.5-3B-Instruct",
+        license="qwen-research",
+        license_link="https://huggingface.co/Qwen/Qwen2.5-3B-Instruct/blob/main/LICENSE",
+    ),
+)
+bases.add("qwen3-0.6b", Base("Qwen/Qwen3-0.6B", license="apache-2.0"))
+bases.add("qwen3-1.7b", Base("Qwen/Qwen3-1.7B", license="apache-2.0"))
+bases.add("qwen3-4b", Base("Qwen/Qwen3-4B", license="apache-2.0"))
+bases.add("gemma-3-270m-it", Base("google/gemma-3-270m-it", license="gemma"))
+bases.add("gemma-3-1b-it", Base("google/gemma-3-1b-it", license="gemma"))
+bases.add("phi-4-mini-instruct", Base("microsoft/Phi-4-mini-instruct", license="mit"))
+bases.add("gpt2", Base("openai-community/gpt2", license="mit"))
+bases.add("gpt-oss-20b", Base("openai/gpt-oss-20b", license="apache-2.0"))
 
 
 def resolve(name: str) -> Base:

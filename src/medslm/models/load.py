@@ -1,4 +1,4 @@
-"""Loads base models and adapters onto this machine's device; the only file that knows bitsandbytes."""
+"""Loads base models and adapters onto this machine's device."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medslm.errors import MedslmError
-from medslm.models import source
+from medslm.models import nf4, source
 from medslm.models.base import Base
 from medslm.models.lora import Lora
 
@@ -55,12 +55,17 @@ def tokenizer(base: Base) -> PreTrainedTokenizerBase:
 def model(base: Base, quantization: str = "none", wanted: str = "auto") -> PreTrainedModel:
     """The base model on this machine's device, for evaluation or as the frozen part of a training run.
 
-    Raises `MedslmError` if bitsandbytes is missing or the memory does not suffice.
+    `fp8` is loaded as it is stored: `fast.quicken` converts it once its adapter is there. Raises `MedslmError` if
+    bitsandbytes is missing, the GPU cannot multiply 8-bit numbers, or the memory does not suffice.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
-    options: dict[str, Any] = {"quantization_config": _nf4(dtype(wanted))} if quantization == "nf4" else {}
+    if quantization == "fp8":
+        from medslm.models import fast
+
+        fast.require_fp8(dtype(wanted))
+    options: dict[str, Any] = {"quantization_config": nf4.config(dtype(wanted))} if quantization == "nf4" else {}
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
             source.find(base).folder, dtype=dtype(wanted), device_map={"": _place()}, **options
@@ -71,7 +76,7 @@ def model(base: Base, quantization: str = "none", wanted: str = "auto") -> PreTr
             "quantization=nf4"
         ) from error
     if quantization == "nf4":
-        _keep_gradients(loaded)
+        nf4.keep_gradients(loaded)
     checked: PreTrainedModel = loaded.eval()
     return checked
 
@@ -83,34 +88,7 @@ def _place() -> str | int:
     return int(os.environ.get("LOCAL_RANK", 0)) if device() == "cuda" else "cpu"
 
 
-def _nf4(compute: torch.dtype) -> Any:
-    """4-bit NormalFloat with double quantisation (arXiv:2305.14314), named since the defaults are fp4 and float32."""
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError:
-        raise MedslmError('quantization=nf4 needs bitsandbytes; `pip install "medslm[quant]"`') from None
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=compute,
-    )
-
-
-def _keep_gradients(quantized: PreTrainedModel) -> None:
-    """Keep bitsandbytes 0.50 from repacking the weights of a CPU model in its first evaluation.
-
-    On processors with AVX512-BF16 the repacked path has no autograd: training after an evaluation would go on with
-    wrong gradients and only a warning. `tests/models/test_nf4.py` compares the gradients before and after one.
-    """
-    for module in quantized.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-
-
-def with_new_adapter(base: PreTrainedModel, lora: Lora, gradient_checkpointing: bool = False) -> PeftModel:
+def with_new_adapter(base: PreTrainedModel, lora: Lora) -> PeftModel:
     """The model with a fresh LoRA adapter in float32 (a T4 or V100 could not scale bfloat16 gradients).
 
     Raises `MedslmError` if one of the preset's target modules is not in the model.
@@ -127,12 +105,7 @@ def with_new_adapter(base: PreTrainedModel, lora: Lora, gradient_checkpointing: 
         lora_dropout=lora.lora_dropout,
         target_modules=targets,
     )
-    if getattr(base, "is_loaded_in_4bit", False):
-        base = peft.prepare_model_for_kbit_training(
-            base,
-            use_gradient_checkpointing=gradient_checkpointing,
-            gradient_checkpointing_kwargs={"use_reentrant": False},
-        )
+    base.requires_grad_(False)  # and nothing more: PEFT's preparation for 4 bits would widen every norm to float32
     return peft.get_peft_model(base, config, autocast_adapter_dtype=True)  # in float32, whatever the base is in
 
 
@@ -149,8 +122,11 @@ def _require(targets: list[str], base: PreTrainedModel) -> None:
         )
 
 
-def with_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
-    """The model with the adapter saved in `folder`, frozen. Raises `MedslmError` if it was made for another base."""
+def with_adapter(base: PreTrainedModel, folder: Path, fp8: bool = False) -> PeftModel:
+    """The model with the adapter saved in `folder`, frozen; `fp8` as it was trained on e4m3.
+
+    Raises `MedslmError` if it was made for another base.
+    """
     import peft
     from safetensors import safe_open
 
@@ -167,4 +143,8 @@ def with_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
         tensors = set(saved.keys())
     if tensors != set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)):
         raise MedslmError(does_not_fit)  # a base with more or fewer layers: PEFT loads what fits, and says nothing
+    if fp8:
+        from medslm.models import fast
+
+        fast.quicken(adapted, fp8=True)
     return adapted

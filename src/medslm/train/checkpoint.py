@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 from medslm import files
 from medslm.errors import MedslmError
-from medslm.train.progress import SECONDS
+from medslm.train.progress import DONE, SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,11 @@ def last(folder: Path) -> Path | None:
 def seconds(checkpoint: Path | None) -> float:
     """Training time up to a checkpoint."""
     return 0.0 if checkpoint is None else float(files.read_json(checkpoint / SECONDS, "the run itself"))
+
+
+def done(checkpoint: Path | None) -> dict[str, Any]:
+    """What was computed up to a checkpoint: the fields of `pace.Done`; empty where nothing was."""
+    return {} if checkpoint is None else dict(files.read_json(checkpoint / DONE, "the run itself"))
 
 
 def require_space(folder: Path, trainable_parameters: int) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase
@@ -17,7 +18,12 @@ from medslm.models import load, source
 from medslm.models.base import resolve
 from medslm.models.lora import loras
 from medslm.recipe import Fingerprint, Sft
-from medslm.train import record
+from medslm.train import record, way
+from medslm.train.way import Way
+
+if TYPE_CHECKING:
+    import datasets
+    import numpy
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,13 @@ def plan(recipe: Sft, folder: Path) -> Plan:
     """Resolve every name and build the rows; bad input raises `MedslmError` here, before anything is written."""
     base, lora, exam = resolve(recipe.base), loras[recipe.lora], suites[recipe.suite]
     world_size = PartialState(cpu=load.device() == "cpu").num_processes
-    recipe.accumulation_steps(world_size)
+    recipe.share(world_size)
     tokenizer = load.tokenizer(base)
     renderer = Renderer(tokenizer, recipe.format)
     license = base.license or source.find(base).license
     built = rows.build(recipe, tokenizer, license, (task.benchmark for task in exam.tasks))
     decided = {
-        **recipe.as_dict(),
+        **recipe.learnt(),
         "lora_fields": asdict(lora),
         "base_revision": source.find(base).revision,
         "corpora": {name: report["version"] for name, report in built.corpora.items()},
@@ -52,6 +58,19 @@ def plan(recipe: Sft, folder: Path) -> Plan:
     }
     fingerprint = Fingerprint(files.as_json(decided))
     return Plan(recipe, folder, tokenizer, renderer, built, fingerprint, world_size)
+
+
+def lengths(rows: datasets.Dataset) -> numpy.ndarray[Any, Any]:
+    """Tokens of each row. (N,)"""
+    column: numpy.ndarray[Any, Any] = rows.select_columns(["length"]).with_format("numpy")["length"][:]
+    return column
+
+
+def choose(planned: Plan, earlier: Mapping[str, Any] | None = None) -> Way:
+    """How the run is computed here; `earlier` is the record of the start that it resumes. Raises as `way.choose`."""
+    rows, recipe = planned.rows, planned.recipe
+    share = recipe.share(planned.world_size)
+    return way.choose(recipe, lengths(rows.train), lengths(rows.validation), share, earlier)
 
 
 def say(line: str) -> None:
@@ -97,15 +116,13 @@ def too_long(built: rows.Rows) -> int:
     return sum(report["too_long"] for report in built.corpora.values())
 
 
-def describe(planned: Plan) -> None:
+def describe(planned: Plan, chosen: Way) -> None:
     """Say what is about to happen, and everything that was dropped."""
     recipe, built = planned.recipe, planned.rows
-    accumulation = recipe.accumulation_steps(planned.world_size)
     say(f"{recipe.name}: {recipe.base} + {recipe.lora}, quantization {recipe.quantization}, on {load.device()}")
     for line in screening.lines(built.corpora, built.gates):
         say(f"  {line}")
     say(f"  {len(built.train)} to train on, {len(built.validation)} held out for validation")
-    say(
-        f"  {recipe.global_batch_size} examples a step = {recipe.per_device_train_batch_size} x {accumulation} "
-        f"accumulated x {planned.world_size} process(es)"
-    )
+    say(f"  {recipe.global_batch_size} examples a step on {planned.world_size} process(es)")
+    for line in chosen.lines:
+        say(f"  {line}")

@@ -11,6 +11,7 @@ from transformers import ProgressCallback, TrainerCallback, TrainerControl, Trai
 
 from medslm import files
 from medslm.errors import MedslmError
+from medslm.train.pace import Done
 
 
 class Bar(ProgressCallback):  # type: ignore[misc]
@@ -37,8 +38,9 @@ class Bar(ProgressCallback):  # type: ignore[misc]
 class Guard(TrainerCallback):  # type: ignore[misc]
     """Judges and keeps the last step as well, stops at a loss that is no number, and times the run across restarts."""
 
-    def __init__(self, seconds_before: float) -> None:
+    def __init__(self, seconds_before: float, done: Done) -> None:
         self._start = time.monotonic() - seconds_before
+        self._done = done
 
     @property
     def seconds(self) -> float:
@@ -62,10 +64,12 @@ class Guard(TrainerCallback):  # type: ignore[misc]
             )
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:
-        """Remember the seconds beside the checkpoint."""
+        """Remember the passes and the seconds beside the checkpoint, the seconds last: they say that it is whole."""
         if state.is_world_process_zero:
             folder = Path(args.output_dir or ".") / f"checkpoint-{state.global_step}"
+            files.write_json(folder / DONE, self._done.as_dict())
             files.write_json(folder / SECONDS, self.seconds)
 
 
 SECONDS = "seconds.json"
+DONE = "done.json"

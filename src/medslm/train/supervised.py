@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +10,20 @@ import torch
 from accelerate import PartialState
 from transformers import ProgressCallback, set_seed
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTConfig, SFTTrainer
 
 from medslm import environment, files
 from medslm.errors import MedslmError
-from medslm.models import load
+from medslm.models import attention, fast, load
 from medslm.models.base import resolve
 from medslm.models.lora import loras
 from medslm.recipe import Sft
-from medslm.train import checkpoint, curve, record, tracking
-from medslm.train.planning import Plan, describe, identity, plan, say
+from medslm.train import batches, checkpoint, planning, record, result, tracking
+from medslm.train.pace import Done, Pace
+from medslm.train.planning import Plan, say
 from medslm.train.progress import Bar, Guard
+from medslm.train.way import Way
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -32,36 +35,45 @@ def train(recipe: Sft, folder: Path) -> None:
     Leaves `adapter/`, `run.json`, `loss.png` and `checkpoints/`. Raises `MedslmError` for bad input, a folder that
     holds another recipe's run, too little disk or memory, and a loss that is no number.
     """
-    planned = plan(recipe, folder)
+    planned = planning.plan(recipe, folder)
     earlier = record.started(folder)
     if earlier is not None:
         record.refuse_another(folder, earlier, planned.fingerprint)
         if earlier["status"] == "finished":
             say(f"{folder} is finished already; remove it to train again. Next: make eval NAME={recipe.name}")
             return
-    describe(planned)
+    way = planning.choose(planned, earlier)
+    planning.describe(planned, way)
     set_seed(recipe.seed)  # TRL seeds too, but later: the adapter's matrices would differ from run to run
     model = load.with_new_adapter(
-        load.model(resolve(recipe.base), recipe.quantization, recipe.dtype),
-        loras[recipe.lora],
-        recipe.gradient_checkpointing,
+        load.model(resolve(recipe.base), recipe.quantization, recipe.dtype), loras[recipe.lora]
     )
     checkpoint.require_space(folder, model.num_parameters(only_trainable=True))
-    known = identity(planned)
+    known = planning.identity(planned) | {"speed": way.as_dict() | {"paths": quicken(recipe, way, model)}}
     if PartialState().is_main_process:
         files.write_json(folder / "run.json", known | {"status": "running"})
-    _fit(planned, model, known)
+    _fit(planned, way, model, known)
 
 
-def config(recipe: Sft, folder: Path, world_size: int, report_to: list[str]) -> SFTConfig:
+def quicken(recipe: Sft, way: Way, model: PeftModel) -> dict[str, str]:
+    """Put the fast paths into the model, say which, and prove that packed documents do not see each other."""
+    if recipe.packing:
+        attention.use(model, way.longest)
+    paths = fast.quicken(model, way.levels, way.offload, recipe.quantization == "fp8")
+    if recipe.packing:
+        attention.prove(model)
+    say("fast paths: " + "; ".join(f"{name}: {path}" for name, path in paths.items()))
+    return paths
+
+
+def config(planned: Plan, optim: str, report_to: list[str]) -> SFTConfig:
     """TRL's configuration: each of its defaults that would hurt here is named."""
-    on_cpu, chosen = load.device() == "cpu", load.dtype(recipe.dtype)
+    recipe = planned.recipe
     return SFTConfig(
-        output_dir=str(folder / "checkpoints"),
+        output_dir=str(planned.folder / "checkpoints"),
         run_name=recipe.name,
-        per_device_train_batch_size=recipe.per_device_train_batch_size,
-        per_device_eval_batch_size=recipe.per_device_train_batch_size,
-        gradient_accumulation_steps=recipe.accumulation_steps(world_size),
+        per_device_train_batch_size=recipe.share(planned.world_size),
+        gradient_accumulation_steps=1,  # a batch is a whole step
         num_train_epochs=recipe.num_train_epochs,
         max_steps=recipe.max_steps,
         learning_rate=recipe.learning_rate,
@@ -69,21 +81,20 @@ def config(recipe: Sft, folder: Path, world_size: int, report_to: list[str]) -> 
         warmup_steps=recipe.warmup_steps,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
-        **_checkpointing(recipe.gradient_checkpointing),  # True in TRL
+        optim=optim,
+        **_no_checkpointing(),  # True in TRL; `fast.quicken` has its own
         max_length=None,  # no row is longer than the recipe's: rows.build dropped and counted them
-        dataset_kwargs={"skip_prepare_dataset": True},  # rows come with their labels; TRL reads them as they are
+        dataset_kwargs={"skip_prepare_dataset": True},  # rows come with their labels
         shuffle_dataset=False,
-        packing=False,
-        train_sampling_strategy="group_by_length",  # less padding
+        packing=False,  # ours is `batches`
         seed=recipe.seed,
-        use_cpu=on_cpu,
-        bf16=chosen == torch.bfloat16,  # True in TRL, which then refuses a CPU
-        fp16=chosen == torch.float16,
-        dataloader_pin_memory=not on_cpu,
+        use_cpu=load.device() == "cpu",
+        bf16=False,  # True in TRL; the fast paths compute in the base's own type, and autocast would cast once more
+        fp16=load.dtype(recipe.dtype) == torch.float16,  # its gradients have to be scaled
         logging_steps=recipe.logging_steps,
         logging_first_step=True,
-        logging_nan_inf_filter=False,  # or a loss of NaN is shown as the mean of the others
-        include_num_input_tokens_seen="non_padding",
+        logging_nan_inf_filter=False,  # or a loss of NaN is shown as the mean of the others, and each step waits for it
+        include_num_input_tokens_seen="no",  # counted on the CPU, by `CompletionTrainer`
         eval_strategy="steps",
         eval_steps=recipe.eval_steps,
         eval_on_start=True,
@@ -98,56 +109,135 @@ def config(recipe: Sft, folder: Path, world_size: int, report_to: list[str]) -> 
     )
 
 
-def _checkpointing(wanted: bool) -> dict[str, Any]:
+def _no_checkpointing() -> dict[str, bool]:
     """Activation checkpointing under the name that this transformers has for it (renamed in 5.20)."""
     names = {field.name for field in fields(SFTConfig)}
-    name = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
-    return {name: wanted, f"{name}_kwargs": {"use_reentrant": False}}
+    return {"activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing": False}
 
 
 class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer, which on a CPU multiplies only the positions that carry loss with the output head.
+    """TRL's trainer, for which a batch is one process's share of an optimiser step, laid out in passes.
 
-    TRL 1.16 does so where there is Triton; elsewhere it scores every position, entropy and all, which for a vocabulary of
-    49,152 made a whole step 1.5 times as long (`benchmarks/completion_loss.py`).
+    The loss is the mean negative log-likelihood per completion token of the global batch, in nats, however many
+    processes share it and however its documents are laid out.
     """
 
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, torch.Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
-        """Mean negative log-likelihood per completion token of the global batch, in nats."""
-        if self.args.device.type != "cpu":
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels = inputs["labels"]  # (B, T), -100 where nothing is learned
-        carries = (labels != -100).any(dim=0).nonzero()
-        first, end = int(carries.min()), int(carries.max())
-        keep = torch.arange(first - 1, end)  # position t predicts token t + 1
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            use_cache=False,
-            logits_to_keep=keep,
-        )  # logits: (B, end - first + 1, V)
-        targets = labels[:, first : end + 1]
-        total = torch.nn.functional.cross_entropy(
-            outputs.logits.float().flatten(0, 1), targets.flatten(), reduction="sum"
+    def __init__(self, *, pace: Pace, global_batch_size: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.pace = pace
+        self._global_batch_size = global_batch_size
+        self._layout = batches.Layout(
+            pace.tokens_per_pass,
+            self.args.process_index,
+            self.args.world_size,
+            self.args.device if self.args.device.type == "cuda" else None,
         )
-        if num_items_in_batch is None:
-            loss = total / (targets != -100).sum()
-        else:  # counted over all processes, whose gradients are then averaged
-            loss = total / num_items_in_batch * self.accelerator.num_processes
-        return (loss, outputs) if return_outputs else loss
+        self._ahead: batches.Ahead[batches.Batch] | None = None
+        self._judging: tuple[int, batches.Loader] | None = None
+
+    def train(self, *arguments: Any, **options: Any) -> Any:
+        """As TRL's; no thread outlives it."""
+        try:
+            return super().train(*arguments, **options)
+        finally:
+            if self._ahead is not None:
+                self._ahead.close()
+
+    def get_train_dataloader(self) -> batches.Loader:
+        """Not prepared by accelerate, which would share out once more what is shared out already."""
+        return batches.training(self.train_dataset, self._global_batch_size, self.args.seed, self._layout)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> batches.Loader:
+        """A batch for each pass over the validation rows; which documents share one is decided once."""
+        size = self.pace.tokens_per_pass
+        if self._judging is None or self._judging[0] != size:
+            layout = replace(self._layout, tokens_per_pass=size)
+            rows = self.eval_dataset
+            self._judging = (size, batches.validation(rows, planning.lengths(rows), layout))
+        return self._judging[1]
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[batches.Batch], None]:
+        """The next batch, which was laid out while the one before was computed."""
+        if self._ahead is None or self._ahead.source is not epoch_iterator:
+            self._ahead = batches.Ahead(epoch_iterator)
+        found = next(self._ahead, None)
+        return ([] if found is None else [found]), None
+
+    def training_step(self, model: Any, inputs: batches.Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and backward over all passes; gradients are added up over the processes once, at the end."""
+        self.model.train()
+        with self.accelerator.no_sync(model):
+            loss = self.pace.compute(inputs, self._learn, self._forget)
+        self._layout.tokens_per_pass = self.pace.tokens_per_pass
+        self.state.num_input_tokens_seen += inputs.tokens
+        return self._over_processes(loss)
+
+    def _learn(self, batch: batches.Batch) -> torch.Tensor:
+        """This process's part of the loss, with its part of the gradients left at the parameters. ()"""
+        total = torch.zeros((), device=self.args.device)
+        for one in batch.passes:
+            loss = fast.total_loss(self.model, one.to(self.args.device)) / max(1, batch.predicted)
+            self.accelerator.backward(loss)
+            total += loss.detach()
+        self.pace.count(batch)
+        return total
+
+    def _forget(self) -> None:
+        self.model.zero_grad(set_to_none=True)
+
+    def _over_processes(self, loss: torch.Tensor) -> torch.Tensor:
+        """The sum of all processes' parts of the loss, and of the gradients as well, in one exchange."""
+        if self.args.world_size == 1:
+            return loss
+        learnt = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        parts = [p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in learnt]
+        everything = torch.cat([loss[None], *parts])
+        torch.distributed.all_reduce(everything)
+        summed = torch.split(everything[1:], [parameter.numel() for parameter in learnt])
+        for parameter, gradient in zip(learnt, summed):
+            parameter.grad = gradient.view_as(parameter)
+        return everything[0]
+
+    def evaluation_loop(
+        self,
+        dataloader: batches.Loader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """The mean loss per completion token of all validation rows, exactly."""
+        self.model.eval()
+        self.callback_handler.eval_dataloader = dataloader
+        total, tokens = torch.zeros((), dtype=torch.float64, device=self.args.device), 0
+        for batch in batches.Ahead(iter(dataloader)):
+            total += self.pace.compute(batch, self._judge, self._forget)
+            tokens += batch.predicted
+            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)  # type: ignore[has-type]
+        sums = torch.stack([total, total.new_tensor(tokens)])
+        if self.args.world_size > 1:
+            torch.distributed.all_reduce(sums)
+        loss = (sums[0] / sums[1].clamp(min=1)).item()
+        return EvalLoopOutput(None, None, {f"{metric_key_prefix}_loss": loss}, len(self.eval_dataset))
+
+    @torch.no_grad()
+    def _judge(self, batch: batches.Batch) -> torch.Tensor:
+        """Sum of the negative log-likelihood of the batch, in nats. ()"""
+        parts = [fast.total_loss(self.model, one.to(self.args.device)) for one in batch.passes]
+        return torch.stack(parts).sum()
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not kept: transformers' estimate walks over all parameters in each step."""
+        return 0
 
 
-def trainer(planned: Plan, model: PeftModel, report_to: list[str], guard: Guard) -> CompletionTrainer:
+def trainer(planned: Plan, optim: str, pace: Pace, guard: Guard, report_to: list[str]) -> CompletionTrainer:
     """TRL's trainer over our rows, with our progress bar. Raises `MedslmError` if TRL made other rows of them."""
     built = CompletionTrainer(
-        model=model,
-        args=config(planned.recipe, planned.folder, planned.world_size, report_to),
+        pace=pace,
+        global_batch_size=planned.recipe.global_batch_size,
+        model=pace.model,
+        args=config(planned, optim, report_to),
         train_dataset=planned.rows.train,
         eval_dataset=planned.rows.validation,
         processing_class=planned.tokenizer,
@@ -164,73 +254,26 @@ def trainer(planned: Plan, model: PeftModel, report_to: list[str], guard: Guard)
     return built
 
 
-def _fit(planned: Plan, model: PeftModel, known: dict[str, Any]) -> None:
-    recipe, folder = planned.recipe, planned.folder
+def _fit(planned: Plan, way: Way, model: PeftModel, known: dict[str, Any]) -> None:
+    folder = planned.folder
     use_all_cores(planned.world_size)
     newest = checkpoint.last(folder / "checkpoints")
-    guard = Guard(checkpoint.seconds(newest))
+    done = Done(**checkpoint.done(newest))
+    guard = Guard(checkpoint.seconds(newest), done)
     report_to, line = tracking.configure(folder, planned.fingerprint.digest[:16])
     say(line)
     if newest:
         say(f"going on from {newest.name}")
-    fitting = trainer(planned, model, report_to, guard)
-    try:
-        fitting.train(resume_from_checkpoint=str(newest) if newest else None)
-    except torch.OutOfMemoryError as error:
-        raise MedslmError(
-            f"the GPU's memory does not suffice for {recipe.per_device_train_batch_size} examples at once; halve "
-            "per_device_train_batch_size (global_batch_size holds: accumulation makes up for it), or set "
-            "gradient_checkpointing"
-        ) from error
+    pace = Pace(model, way.tokens_per_pass, way.levels, way.offload, way.longest, done)
+    fitting = trainer(planned, way.optim, pace, guard, report_to)
+    fitting.train(resume_from_checkpoint=str(newest) if newest else None)
     PartialState().wait_for_everyone()
     if PartialState().is_main_process:
-        save_adapter(planned, model)
-        _finish(planned, fitting, guard.seconds, known)
+        result.save_adapter(planned, model)
+        result.finish(planned, fitting, guard.seconds, known)
 
 
 def use_all_cores(world_size: int) -> None:
     """On a CPU, share the cores among the processes; accelerate would leave one thread to each."""
     if load.device() == "cpu":
         torch.set_num_threads(max(1, environment.cpus() // world_size))
-
-
-def save_adapter(planned: Plan, model: PeftModel) -> None:
-    """The best adapter and its tokenizer, with the base under its Hub id and not under a path of this machine."""
-    model.peft_config["default"].base_model_name_or_path = resolve(planned.recipe.base).hub_id
-    with files.beside(planned.folder / "adapter") as temporary:
-        model.save_pretrained(str(temporary), save_embedding_layers=False)  # LoRA leaves them alone
-        planned.tokenizer.save_pretrained(str(temporary))
-        files.remove(temporary / "README.md")  # PEFT's own card; ours is made from measured numbers
-
-
-def _finish(planned: Plan, fitted: SFTTrainer, seconds: float, known: dict[str, Any]) -> None:
-    state, folder = fitted.state, planned.folder
-    wanted = ("step", "loss", "eval_loss", "learning_rate", "grad_norm")
-    history = [{name: entry[name] for name in wanted if name in entry} for entry in state.log_history]
-    points = [point for point in history if "loss" in point or "eval_loss" in point]
-    losses, judged = curve.points(points, "loss")[1], curve.points(points, "eval_loss")[1]
-    best_step = int(state.best_model_checkpoint.rsplit("-", 1)[1]) if state.best_model_checkpoint else None
-    result = {
-        "steps": state.global_step,
-        "examples": state.global_step * planned.recipe.global_batch_size,
-        "tokens": int(state.num_input_tokens_seen),
-        "seconds": round(seconds, 1),
-        "tokens_per_second": round(state.num_input_tokens_seen / seconds, 1),
-        "peak_memory_gib": record.peak_memory_gib(),
-        "first_loss": losses[0],
-        "last_loss": losses[-1],
-        "first_eval_loss": judged[0],
-        "best_eval_loss": min(judged),
-        "best_step": best_step,
-    }
-    curve.draw(points, best_step, planned.recipe.name, folder / "loss.png")
-    trainable = fitted.model.num_parameters(only_trainable=True)
-    known["base"]["parameters"] = fitted.model.num_parameters() - trainable
-    adapter = files.sha256(folder / "adapter" / "adapter_model.safetensors")
-    measured = {"trainable_parameters": trainable, "adapter_sha256": adapter, "train": result, "curve": points}
-    files.write_json(folder / "run.json", known | {"status": "finished"} | measured)
-    say(
-        f"{result['steps']} steps, {result['tokens']:,} tokens in {seconds:.0f} s; validation loss "
-        f"{result['first_eval_loss']:.3f} -> {result['best_eval_loss']:.3f}; curve in {folder / 'loss.png'}\n"
-        f"Next: make eval NAME={planned.recipe.name}"
-    )

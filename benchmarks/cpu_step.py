@@ -1,0 +1,138 @@
+"""Seconds of an optimiser step on a CPU: plain TRL, which pads and scores every position, beside ours.
+
+    python benchmarks/cpu_step.py            # the quickstart's recipe, real weights, 4 steps, 3 rounds
+
+Both learn from the same examples with the same adapter, optimiser and threads in one process, in turns, so that the noise
+of a shared machine falls on both. TRL keeps its defaults but for activation checkpointing, which would make it slower.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from medslm import environment
+
+environment.prepare()
+environment.quiet()
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
+
+import torch  # noqa: E402
+from smollm2_icd10_lora import RECIPE  # noqa: E402
+from trl import SFTConfig, SFTTrainer  # noqa: E402
+
+from medslm.models import load  # noqa: E402
+from medslm.models.base import resolve  # noqa: E402
+from medslm.models.lora import loras  # noqa: E402
+from medslm.train import batches, planning, supervised  # noqa: E402
+from medslm.train.pace import Pace  # noqa: E402
+from medslm.train.progress import Guard  # noqa: E402
+
+STEPS, ROUNDS = 4, 3
+
+
+def fresh() -> Any:
+    """The quickstart's base with the adapter that seed 0 makes."""
+    torch.manual_seed(0)
+    return load.with_new_adapter(load.model(resolve(RECIPE.base)), loras[RECIPE.lora])
+
+
+def ours(planned: planning.Plan, size: int) -> tuple[Any, Callable[[list[Any]], Any]]:
+    """The trainer, and what makes a batch of rows."""
+    recipe = dataclasses.replace(planned.recipe, tokens_per_pass=size)
+    way = planning.choose(dataclasses.replace(planned, recipe=recipe))
+    model = fresh()
+    supervised.quicken(recipe, way, model)
+    pace = Pace(model, way.tokens_per_pass, way.levels, way.offload, way.longest)
+    trainer = supervised.trainer(planned, way.optim, pace, Guard(0.0, pace.done), [])
+    return trainer, batches.Layout(way.tokens_per_pass)
+
+
+def plain(planned: planning.Plan, folder: str) -> tuple[Any, Callable[[list[Any]], Any]]:
+    """The same of TRL's."""
+    options: dict[str, Any] = dict.fromkeys(supervised._no_checkpointing(), False)
+    config = SFTConfig(
+        folder,
+        per_device_train_batch_size=planned.recipe.global_batch_size,
+        learning_rate=RECIPE.learning_rate,
+        bf16=load.dtype() == torch.bfloat16,
+        use_cpu=True,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        report_to=[],
+        **options,
+    )
+    tokenizer = planned.tokenizer
+    trainer = SFTTrainer(model=fresh(), args=config, train_dataset=planned.rows.train, processing_class=tokenizer)
+
+    def collate(documents: list[Any]) -> Any:
+        rows = [{"input_ids": ids.tolist(), "labels": labels.tolist()} for ids, labels in documents]
+        return trainer.data_collator(rows)
+
+    return trainer, collate
+
+
+def stepper(trainer: Any) -> Callable[[Any], float]:
+    """Forward, backward, clipping and the optimiser's step over a batch, as `Trainer` does them; returns the loss."""
+    trainer.create_optimizer()
+    model, trainer.optimizer = trainer.accelerator.prepare(trainer.model, trainer.optimizer)
+
+    def step(batch: Any) -> float:
+        if isinstance(batch, batches.Batch):
+            loss = trainer.training_step(model, batch)
+        else:
+            number = trainer._get_num_items_in_batch([batch], torch.device("cpu"))
+            loss = trainer.training_step(model, batch, number)
+        trainer.accelerator.clip_grad_norm_(model.parameters(), RECIPE.max_grad_norm)
+        trainer.optimizer.step()
+        model.zero_grad()
+        return float(loss)
+
+    return step
+
+
+def main() -> None:
+    """Print a line for each way: median seconds a step, tokens per second, losses; and the ratios at the end."""
+    if load.device() != "cpu":
+        raise SystemExit("this compares what happens on a CPU; hide the GPU with CUDA_VISIBLE_DEVICES=")
+    recipe = dataclasses.replace(RECIPE, mixture={"icd10cm": 0.02})
+    supervised.use_all_cores(1)
+    with tempfile.TemporaryDirectory() as folder:
+        planned = planning.plan(recipe, Path(folder))
+        ways = {"TRL": plain(planned, folder)} | {
+            f"ours, {size:,} tokens a pass": ours(planned, size) for size in (256, 2048)
+        }
+        read = batches.Documents(planned.rows.train)
+    order = batches.Order(len(read), recipe.global_batch_size, recipe.seed)
+    examples = [read.__getitems__(numbers) for numbers, _ in zip(order, range(STEPS))]
+    steps = {name: stepper(trainer) for name, (trainer, _) in ways.items()}
+    laid = {name: [make(documents) for documents in examples] for name, (_, make) in ways.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    losses: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(ROUNDS):
+        for number in range(STEPS):
+            for name, step in steps.items():
+                batch = laid[name][number]
+                started = time.perf_counter()
+                losses[name].append(step(dict(batch) if isinstance(batch, dict) else batch))
+                if turn:  # the first round warms up
+                    seconds[name].append(time.perf_counter() - started)
+    tokens = sum(len(ids) for documents in examples for ids, _ in documents) / STEPS
+    for name, measured in seconds.items():
+        median, found = statistics.median(measured), losses[name]
+        print(
+            f"{name:<28}{median:6.2f} s a step {tokens / median:7,.0f} tok/s   loss {found[0]:.4f} ... {found[-1]:.4f}"
+        )
+    theirs = statistics.median(seconds["TRL"])
+    best = max(theirs / statistics.median(measured) for name, measured in seconds.items() if name != "TRL")
+    print(f"ours is up to {best:.2f} times as fast, on {torch.get_num_threads()} threads, in {load.dtype()}")
+
+
+if __name__ == "__main__":
+    main()

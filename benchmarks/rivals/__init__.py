@@ -1,0 +1,1 @@
+"""The trainers that `benchmarks/training.py` puts side by side, and what they have in common."""

@@ -1,0 +1,143 @@
+"""Puts the fast paths into a PEFT model: its parameters stay PEFT's, its layers' `forward` becomes ours."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.utils.checkpoint
+
+from medslm.errors import MedslmError
+from medslm.models import attention
+from medslm.models.fast.elementwise import has_kernels
+from medslm.models.fast.group import adapter_of
+from medslm.models.fast.head import LinearCrossEntropy
+from medslm.models.fast.layer import FAMILY, Layer
+from medslm.models.fast.linear import Linear
+from medslm.models.passes import Pass
+
+LEVELS = {"none": 0, "mlp": 1, "attention-kept": 2, "all": 3}
+"""What a layer computes again on the way back: nothing, gate and up, all but attention, everything."""
+
+
+def quicken(model: Any, levels: Sequence[int] = (), offload: bool = False, fp8: bool = False) -> dict[str, str]:
+    """Switch on what this model and this machine support, and say what: name of a path -> how it is taken.
+
+    `levels[i]` is what layer `i` recomputes (`LEVELS`); empty means nothing. `offload` keeps the layers' inputs in the
+    host's memory. `fp8` turns the frozen linears into e4m3; raises `MedslmError` where the GPU cannot multiply it.
+    """
+    base = model.get_base_model()
+    dtype = _dtype(base)
+    if fp8:
+        require_fp8(dtype)
+    layers = _layers(base)
+    on_gpu = base.device.type == "cuda"
+    switched = {"attention": "torch varlen" if on_gpu else "SDPA, document by document"}
+    if _by_hand(base):
+        for layer in layers:
+            layer.forward = Layer(layer, base.config, dtype, fp8, 0, False)
+        switched["layers"] = "one function each, backward by hand"
+    else:
+        number = sum(_replace(owner, name, dtype, fp8) for owner, name in _adapted(base))
+        switched["lora"] = f"{number} linears, one function each"
+    recompute(model, levels or [0] * len(layers), offload)
+    switched["head"] = "fused, completion positions only" if _plain_head(base) else "the model's own"
+    switched["kernels"] = "triton" if has_kernels(base.device.type) else "eager"
+    kept = "nf4" if getattr(base, "is_loaded_in_4bit", False) else str(dtype).removeprefix("torch.")
+    switched["base"] = "fp8 e4m3, both ways" if fp8 else kept
+    return switched
+
+
+def recompute(model: Any, levels: Sequence[int], offload: bool = False) -> None:
+    """Change what each layer keeps for its backward pass; takes effect with the next forward pass."""
+    base = model.get_base_model()
+    layers = _layers(base)
+    if len(levels) != len(layers):
+        raise ValueError(f"{len(levels)} levels for {len(layers)} layers")
+    for layer, level in zip(layers, levels):
+        if isinstance(layer.forward, Layer):
+            layer.forward.level, layer.forward.offload = level, offload
+        else:
+            _checkpoint(layer, level > 0)
+
+
+def total_loss(model: Any, one: Pass) -> torch.Tensor:
+    """Sum of the negative log-likelihood of `one.targets`, in nats; the head sees the positions that predict them only."""
+    base = model.get_base_model()
+    arguments = attention.arguments(one)
+    if not _plain_head(base):
+        logits = base(input_ids=one.input_ids, logits_to_keep=one.predicts, **arguments).logits[0]
+        return torch.nn.functional.cross_entropy(logits.float(), one.targets, reduction="sum")
+    states = attention.body(model)(input_ids=one.input_ids, **arguments).last_hidden_state[0]
+    head = base.get_output_embeddings()
+    loss: torch.Tensor = LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        states[one.predicts], head.weight, head.bias, one.targets
+    )
+    return loss
+
+
+def _dtype(base: Any) -> torch.dtype:
+    """The type of the arithmetic: that of what is never quantised."""
+    dtype: torch.dtype = base.get_input_embeddings().weight.dtype
+    return dtype
+
+
+def _by_hand(base: Any) -> bool:
+    """Whether `layer.Layer` computes what this model's layers compute."""
+    config = base.config
+    rope = getattr(config, "rope_parameters", None) or {}
+    whole = rope.get("partial_rotary_factor", 1.0) == 1.0
+    return config.model_type in FAMILY and whole and getattr(config, "hidden_act", "silu") == "silu"
+
+
+def _layers(base: Any) -> list[Any]:
+    """The decoder layers, from the first to the last."""
+    inner = attention.body(base)
+    found = [child for child in inner.children() if isinstance(child, torch.nn.ModuleList)]
+    return list(found[0])
+
+
+def _adapted(base: Any) -> list[tuple[torch.nn.Module, str]]:
+    """Each linear layer that carries a LoRA adapter, as its owner and its name there."""
+    found = []
+    for owner in base.modules():
+        for name, child in owner.named_children():
+            if adapter_of(child) and hasattr(child.base_layer, "weight") and child.base_layer.weight.dim() <= 2:
+                found.append((owner, name))
+    return found
+
+
+def _replace(owner: torch.nn.Module, name: str, dtype: torch.dtype, fp8: bool) -> bool:
+    """Whether the layer `name` of `owner` now computes as one function."""
+    layer = getattr(owner, name)
+    if layer.use_dora[adapter_of(layer)]:
+        return False
+    layer.forward = Linear(owner, name, dtype, fp8)
+    return True
+
+
+def _checkpoint(layer: Any, wanted: bool) -> None:
+    """transformers' own activation checkpointing of one layer."""
+    layer.gradient_checkpointing = wanted
+    layer._gradient_checkpointing_func = functools.partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)
+
+
+def _plain_head(base: Any) -> bool:
+    """Whether the logits are hidden states times the head's weight, and nothing else."""
+    config, head = base.config.get_text_config(), base.get_output_embeddings()
+    bent = any(getattr(config, name, None) for name in ("final_logit_softcapping", "logits_scaling", "logit_scale"))
+    return not bent and isinstance(head, torch.nn.Linear) and not head.weight.requires_grad
+
+
+def require_fp8(dtype: torch.dtype) -> None:
+    """Raise `MedslmError` unless the GPU multiplies e4m3, and the rest of the arithmetic is in bfloat16."""
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 9):
+        name = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+        raise MedslmError(
+            "quantization=fp8 needs a GPU that multiplies 8-bit floating point (Ada, Hopper, Blackwell), and here is "
+            f"{name}; use quantization=nf4 or none"
+        )
+    if dtype != torch.bfloat16:
+        raise MedslmError(f"quantization=fp8 goes with dtype=bfloat16, and {dtype} was asked for; leave dtype at auto")

@@ -8,7 +8,7 @@ LAUNCH := $(BIN)/accelerate launch --config_file recipes/launch/single.yaml
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev quickstart data eval card push pull check test test-oldest clean
+.PHONY: help install install-dev quickstart data eval card push pull check test test-gpu test-oldest clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,8 @@ check: install-dev ## format, lint and types
 	$(BIN)/mypy
 test: install-dev ## the whole suite
 	$(BIN)/python -m pytest
+test-gpu: install-dev ## what only a CUDA GPU can show: kernels, 8 bits, recorded decoding
+	CUDA_VISIBLE_DEVICES=$(or $(CUDA_VISIBLE_DEVICES),0) $(BIN)/python -m pytest -m gpu tests/gpu
 test-oldest: ## the whole suite on the oldest versions supported, in .venv-oldest
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e ".[dev]"

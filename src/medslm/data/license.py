@@ -93,6 +93,7 @@ TERMS: Mapping[str, Terms] = {
     "health-ai-developer-foundations": Terms(
         (USE_POLICY,), link="https://developers.google.com/health-ai-developer-foundations/terms"
     ),
+    "qwen-research": Terms((NON_COMMERCIAL,), link="https://huggingface.co/Qwen/Qwen2.5-3B-Instruct/blob/main/LICENSE"),
     "physionet-credentialed-health-data": Terms((DATA_USE_AGREEMENT,), link=_PHYSIONET),
     "physionet-restricted-health-data": Terms((DATA_USE_AGREEMENT,), link=_PHYSIONET),
     "n2c2-data-use-agreement": Terms((DATA_USE_AGREEMENT,), link="https://n2c2.dbmi.hms.harvard.edu"),

@@ -104,9 +104,15 @@ def with_new_adapter(base: PreTrainedModel, lora: Lora) -> PeftModel:
         lora_alpha=lora.lora_alpha,
         lora_dropout=lora.lora_dropout,
         target_modules=targets,
+        fan_in_fan_out=any(_transposed(part) for part in base.modules()),
     )
     base.requires_grad_(False)  # and nothing more: PEFT's preparation for 4 bits would widen every norm to float32
     return peft.get_peft_model(base, config, autocast_adapter_dtype=True)  # in float32, whatever the base is in
+
+
+def _transposed(part: Any) -> bool:
+    """Whether a layer keeps its weight as (inputs, outputs), as GPT-2's do."""
+    return type(part).__name__ == "Conv1D"
 
 
 def _require(targets: list[str], base: PreTrainedModel) -> None:
@@ -116,7 +122,8 @@ def _require(targets: list[str], base: PreTrainedModel) -> None:
     names = [f".{name}" for name, _ in base.named_modules()]
     absent = [target for target in targets if not any(name.endswith(f".{target}") for name in names)]
     if absent:
-        linear = {name.split(".")[-1] for name, part in base.named_modules() if isinstance(part, torch.nn.Linear)}
+        kinds = [(name, isinstance(part, torch.nn.Linear) or _transposed(part)) for name, part in base.named_modules()]
+        linear = {name.split(".")[-1] for name, is_linear in kinds if is_linear}
         raise MedslmError(
             f"LoRA targets {', '.join(absent)} are not in this base; its linear layers are {', '.join(sorted(linear))}"
         )

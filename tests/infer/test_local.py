@@ -29,9 +29,11 @@ def adapter(tmp_path_factory: pytest.TempPathFactory, toy_base: Base) -> Path:
     return folder
 
 
-def write(folder: Path, revision: str, instructions: tuple[str, ...] = (INSTRUCTION,)) -> None:
+def write(
+    folder: Path, revision: str, instructions: tuple[str, ...] = (INSTRUCTION,), quantization: str = "none"
+) -> None:
     record: dict[str, Any] = {
-        "recipe": {"format": "toon"},
+        "recipe": {"format": "toon", "quantization": quantization},
         "base": {"source": "hub", "revision": revision},
         "instructions": list(instructions),
         "fields": {instruction: ["chapter", "code"] for instruction in instructions},
@@ -49,6 +51,13 @@ def test_other_weights_of_the_base_are_pointed_out(adapter: Path, tmp_path: Path
     (tmp_path / "adapter_config.json").write_bytes((adapter / "adapter_config.json").read_bytes())
     write(tmp_path, revision="f" * 40)
     assert "may differ" in local.asked(tmp_path, None).notes[0]
+
+
+def test_that_it_was_trained_on_weights_in_four_bits_is_pointed_out(adapter: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_bytes((adapter / "adapter_config.json").read_bytes())
+    write(tmp_path, revision=toy.COMMIT, quantization="nf4")
+    (note,) = local.asked(tmp_path, None).notes
+    assert note == "trained on weights in nf4, asked on full ones: compare with its 'full-precision' scores"
 
 
 def test_without_a_record_the_plain_chat_format_is_used_and_said(adapter: Path, tmp_path: Path) -> None:

@@ -51,13 +51,16 @@ def asked(adapter: Path, instruction: str | None) -> Asked:
 
 
 def _notes(run: Mapping[str, Any], base: Base) -> tuple[str, ...]:
-    trained, here = run["base"], source.find(base)
-    if here.are_those_of(trained):
-        return ()
-    return (
-        f"trained on {trained['source']} weights {trained['revision'][:12]}, asked on {here.kind} weights "
-        f"{here.revision[:12]}: answers may differ from the measured ones",
-    )
+    trained, here, kept = run["base"], source.find(base), run["recipe"]["quantization"]
+    notes = []
+    if not here.are_those_of(trained):
+        notes.append(
+            f"trained on {trained['source']} weights {trained['revision'][:12]}, asked on {here.kind} weights "
+            f"{here.revision[:12]}: answers may differ from the measured ones"
+        )
+    if kept != "none":
+        notes.append(f"trained on weights in {kept}, asked on full ones: compare with its 'full-precision' scores")
+    return tuple(notes)
 
 
 def answer(adapter: Path, how: Asked, text: str, max_new_tokens: int) -> str:

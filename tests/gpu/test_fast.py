@@ -149,3 +149,18 @@ def test_inputs_on_the_host_give_the_same_gradients() -> None:
     fast.recompute(quick, [3] * 3, offload=True)
     for matrix, gradient in plain.gradients(quick, fast.total_loss(quick, one)).items():
         assert torch.equal(gradient, wanted[matrix]), matrix
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(64, 96), (33, 64), (512, 2048)])
+def test_four_bits_are_unpacked_as_bitsandbytes_unpacks_them(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    from medslm.models.fast import kernels
+
+    weight = torch.randn(shape, device="cuda").to(dtype)
+    packed, state = quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
+    into = torch.full_like(weight, float("nan"))
+    kernels.unpack_nf4(packed, state, into)
+    near(into, dequantize_4bit(packed, state), 5e-3)
+    near(into, weight, 0.15)

@@ -49,8 +49,12 @@ def unpack(linear: Any, into: torch.Tensor) -> None:
     """Write the layer's weight into `into` (N, K), in its type."""
     from bitsandbytes.functional import dequantize_4bit
 
+    from medslm.models.fast.elementwise import has_kernels
+
     weight = linear.weight
-    if weight.quant_state.dtype == into.dtype and into.device.type == "cuda":
-        dequantize_4bit(weight.data, weight.quant_state, out=into)
+    if has_kernels(into.device.type) and weight.quant_state.nested and into.is_contiguous():
+        from medslm.models.fast import kernels
+
+        kernels.unpack_nf4(weight.data, weight.quant_state, into)
     else:
         into.copy_(dequantize_4bit(weight.data, weight.quant_state))

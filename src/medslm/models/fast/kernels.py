@@ -7,6 +7,8 @@ Rows are contiguous. `FP8` also gives each row in e4m3 with its scale, while it 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -70,6 +72,18 @@ def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     losses = torch.empty(rows, dtype=torch.float32, device=logits.device)
     _cross_entropy[(rows,)](logits, targets, losses, size, BLOCK=min(4096, triton.next_power_of_2(size)), num_warps=8)
     return losses
+
+
+def unpack_nf4(weight: torch.Tensor, state: Any, into: torch.Tensor) -> None:
+    """Doubly quantised NF4 (arXiv:2305.14314) as bitsandbytes packs it, dense, into `into` (N, K).
+
+    One launch where bitsandbytes takes four; a small model has hundreds of weights to unpack in a pass.
+    """
+    number, inner = weight.numel(), state.state2
+    grid = (triton.cdiv(number, 1024),)
+    scales = (state.absmax, inner.code, inner.absmax, state.offset)
+    sizes = (state.blocksize // 2, inner.blocksize)
+    _unpack_nf4[grid](weight, *scales, state.code, into, number, *sizes, BLOCK=1024, num_warps=4)
 
 
 def room(rows: int, size: int, like: torch.Tensor, fp8: bool) -> Quantized | None:
@@ -181,6 +195,31 @@ def _quantize(rows, values, scales, size, BLOCK: tl.constexpr):
     mask = columns < size
     x = tl.load(rows + row * size + columns, mask, 0.0).to(tl.float32)
     _keep(values, scales, row, columns, mask, x, size)
+
+
+@triton.jit
+def _unpack_nf4(
+    packed,
+    absmax,
+    codes,
+    outer,
+    offset,
+    levels,
+    into,
+    number,
+    BYTES: tl.constexpr,
+    OUTER: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    mask = place < number
+    byte = tl.load(packed + place, mask, 0).to(tl.int32)
+    block = place // BYTES
+    scale = tl.load(codes + tl.load(absmax + block, mask, 0).to(tl.int32)) * tl.load(outer + block // OUTER, mask, 0.0)
+    scale += tl.load(offset)
+    first, second = tl.load(levels + (byte >> 4)) * scale, tl.load(levels + (byte & 15)) * scale
+    both = tl.program_id(0).to(tl.int64) * 2 * BLOCK + tl.arange(0, 2 * BLOCK)
+    tl.store(into + both, tl.interleave(first, second).to(into.dtype.element_ty), both < 2 * number)
 
 
 @triton.jit

@@ -102,6 +102,9 @@ def test_from_data_to_a_published_adapter_that_loads_again(trained: tuple[HubSer
     assert all(result["n"] >= 500 for result in scores["results"] if result["task"] == "icd10cm_coding")
     assert "chapter_accuracy" in judged.stdout
 
+    beside = medslm(hub, home, "compare", NAME, "--plot", str(home / "beside.png"), *where)
+    assert beside.returncode == 0, beside.stderr
+    assert "icd10cm_coding" in beside.stdout and (home / "beside.png").stat().st_size > 0
     carded = medslm(hub, home, "card", NAME, *where)
     assert carded.returncode == 0, carded.stderr
 

@@ -168,6 +168,20 @@ def report(name: Name, *, runs: Path = Runs) -> None:
     print(f"  make push NAME={name} TO=<user or organisation>   # publish it, privately")
 
 
+@app.command
+def compare(names: tyro.conf.Positional[tuple[str, ...]], *, runs: Path = Runs, plot: Path | None = None) -> None:
+    """Compare judged runs item by item: one with its base, several with the first of them.
+
+    Args:
+        names: The runs.
+        runs: Folder of the runs.
+        plot: Draw the differences and their intervals into this PNG as well.
+    """
+    from medslm.evals.compare import compare as beside
+
+    print(beside([_run(name, runs) for name in names], plot))
+
+
 def _command() -> str:
     """How this command was called, so that what is printed can be pasted: it may not be on the PATH."""
     called = Path(sys.argv[0])

@@ -59,6 +59,7 @@ def assemble(
         "lm_eval": harness.version(),
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "lm_eval")},
         "hardware": dict(hardware),
+        "engine": "transformers",
         "results": [
             _result(protocol, task, metric) for protocol in protocols for task in suite.tasks for metric in task.metrics
         ],
@@ -102,6 +103,7 @@ def _result(protocol: Protocol, task: Task, metric: Metric) -> dict[str, Any]:
         "protocol": protocol.name,
         "quantization": protocol.quantization,
         "task": task.name,
+        "task_version": protocol.base.versions[task.name],
         "metric": metric.name,
         "primary": metric.name == task.primary,
         "n": pairs.n,

@@ -1,20 +1,70 @@
-"""What numbers of right answers allow to be said: intervals, and tests that pair each answer with its twin."""
+"""What answers to a number of items allow to be said: intervals, and tests that pair each answer with its twin."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from medslm.errors import MedslmError
 
 Z = 1.959963984540054  # 97.5 % of a standard normal distribution lies below
+ALPHA = 0.05
+RESAMPLES = 2000
+NO_DIFFERENCE = "no difference shown"
 
 
 def _refuse_empty(n: int) -> None:
     if n < 1:
         raise MedslmError("a score of 0 items was asked for; judge at least one item")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval and the number of items behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def as_json(self) -> dict[str, Any]:
+        """As figures stand in `scores.json`."""
+        return {"value": self.value, "ci95": [self.low, self.high], "n": self.n}
+
+
+def estimate(values: Collection[float]) -> Estimate:
+    """Mean over items: Wilson's interval if each is 0 or 1, else a bootstrap. Raises `MedslmError` as these two do."""
+    if set(values) <= {0, 1}:
+        return share(int(sum(values)), len(values))
+    import numpy
+
+    return bootstrap(numpy.mean, values)
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A mean less the reference's mean on the same items, with the p of its paired test."""
+
+    p: float
+
+    def as_json(self) -> dict[str, Any]:
+        """As figures stand in `scores.json`."""
+        return {**super().as_json(), "p": self.p}
+
+
+def share(right: int, n: int) -> Estimate:
+    """Proportion of `n` items with its Wilson interval; raises `MedslmError` for none."""
+    low, high = wilson(right, n)
+    return Estimate(right / n, low, high, n)
+
+
+def average(values: Collection[float]) -> Estimate:
+    """Mean of independent values with the interval of Student's t; raises `MedslmError` for fewer than two."""
+    summary = Repeats.of(values)
+    return Estimate(summary.mean, summary.low, summary.high, summary.n)
 
 
 def standard_error(right: int, n: int) -> float:
@@ -106,6 +156,109 @@ class Pairs:
 
 def _combined(one: float, other: float, phi: float) -> float:
     return math.sqrt(max(0.0, one * one - 2 * phi * one * other + other * other))
+
+
+def bootstrap(
+    statistic: Callable[..., float], *columns: Collection[Any], resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """A statistic of items with its percentile bootstrap interval (Efron 1979, doi:10.1214/aos/1176344552).
+
+    `columns` hold what is known of the same n items, which are drawn together: `statistic(*columns)`. Raises
+    `MedslmError` for fewer than two items or columns of unlike length.
+    """
+    import numpy
+    import scipy.stats
+
+    arrays = [numpy.asarray(column) for column in columns]
+    n = len(arrays[0])
+    if n < 2 or any(len(array) != n for array in arrays):
+        lengths = ", ".join(str(len(array)) for array in arrays)
+        raise MedslmError(
+            f"a bootstrap was asked for over columns of {lengths} items; give the same two or more to each"
+        )
+    found = scipy.stats.bootstrap(
+        (numpy.arange(n),),
+        lambda drawn: statistic(*(array[drawn] for array in arrays)),
+        vectorized=False,
+        method="percentile",
+        n_resamples=resamples,
+        batch=100,  # bounds memory: 100 x n indices
+        rng=seed,
+    ).confidence_interval
+    return Estimate(float(statistic(*arrays)), float(found.low), float(found.high), n)
+
+
+def difference(reference: Sequence[float], other: Sequence[float], seed: int = 0) -> Difference:
+    """Mean of `other` less mean of `reference`, item by item.
+
+    Values of 0 and 1: Newcombe's interval and McNemar's exact test (`Pairs`). Others: a bootstrap of the items, and the
+    sign-flip permutation test (Fisher 1935), exact where 2^n is below 10,000. Raises `MedslmError` as `Pairs.of` and
+    `bootstrap` do.
+    """
+    if {*reference, *other} <= {0, 1}:
+        pairs = Pairs.of([int(value) for value in reference], [int(value) for value in other])
+        return Difference(pairs.difference, *pairs.interval, pairs.n, pairs.p_mcnemar)
+    import numpy
+    import scipy.stats
+
+    found = bootstrap(lambda old, new: float(numpy.mean(new - old)), reference, other, seed=seed)
+    test = scipy.stats.permutation_test(
+        (numpy.asarray(other), numpy.asarray(reference)),
+        lambda new, old, axis: numpy.mean(new - old, axis=axis),
+        permutation_type="samples",  # swaps the two values of an item: flips the sign of their difference
+        batch=100,
+        rng=seed,
+    )
+    return Difference(found.value, found.low, found.high, found.n, float(test.pvalue))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Each p adjusted so that one false alarm in the family is as rare as alpha, in the given order.
+
+    Holm 1979, Scandinavian Journal of Statistics 6:65-70. Raises `MedslmError` for a p outside 0 to 1.
+    """
+    if wrong := [p for p in ps if not 0 <= p <= 1]:
+        raise MedslmError(f"{wrong[0]} is no p-value; give numbers from 0 to 1")
+    adjusted, largest = [0.0] * len(ps), 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def verdict(found: Difference, p: float | None = None, lower_is_better: bool = False) -> str:
+    """`better`, `worse`, or `no difference shown` where chance alone may explain it; `p`: adjusted, else its own."""
+    if not (found.p if p is None else p) < ALPHA or found.low <= 0 <= found.high:
+        return NO_DIFFERENCE
+    return "better" if (found.value > 0) != lower_is_better else "worse"
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """The same training under n seeds: mean, standard deviation, and the 95 % interval of the mean by Student's t.
+
+    It covers what seeds change; the interval of one run covers what other items would change. Neither holds the other.
+    """
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Collection[float]) -> Repeats:
+        """Summarise two or more values; raises `MedslmError` for fewer."""
+        import statistics
+
+        from scipy.stats import t
+
+        if (n := len(values)) < 2:
+            raise MedslmError(f"the spread of {n} value(s) was asked for; give at least two runs or items")
+        numbers = [float(value) for value in values]
+        middle, sd = statistics.fmean(numbers), statistics.stdev(numbers)
+        half = float(t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
+        return cls(middle, sd, middle - half, middle + half, n)
 
 
 def majority(labels: Sequence[str]) -> float:

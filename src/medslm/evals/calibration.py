@@ -1,0 +1,227 @@
+"""Whether a model knows when it is right: confidence over the options of a question, against what was right.
+
+ECE alone says little: a model that always answers `A` has a low one once its temperature fits. It is told beside its
+own null (what a perfectly calibrated model of the same confidences would get), the Brier skill and the AUROC.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medslm import files
+from medslm.errors import MedslmError
+from medslm.evals import statistics
+from medslm.evals.answers import Answers, refuse_seen
+from medslm.evals.statistics import Estimate
+
+if TYPE_CHECKING:
+    import numpy
+
+    Array = numpy.ndarray[Any, Any]
+
+BINS = 15
+"""Of equal mass, as in arXiv:1706.04599 with the bins of arXiv:1904.01685."""
+
+COVERAGE = 0.8
+TEMPERATURES = (0.01, 100.0)
+"""Bounds of the fit; a model that is right (or empty of knowledge) throughout would be scaled without end."""
+
+
+def ece(confidence: Array, correct: Array, bins: int = BINS) -> float:
+    """Expected calibration error: mean over items of |share right - mean confidence| of their bin of equal mass.
+
+    Items of one confidence share their mean of `correct` first: the order of the items does not matter, and a model of
+    a single confidence gets |accuracy - confidence| exactly. Biased upwards for few items: see `ece_null`.
+    """
+    import numpy
+
+    if bins < 1:
+        raise MedslmError(f"{bins} bins were asked for; ask for at least one")
+    confidence, correct = _ranked(confidence, correct)
+    return float(sum(abs(part.sum()) for part in numpy.array_split(correct - confidence, bins)) / len(correct))
+
+
+def ece_null(confidence: Array, bins: int = BINS, draws: int = 400, seed: int = 0) -> tuple[float, float]:
+    """Mean and 95th percentile of the ECE of a perfectly calibrated model with these confidences (N,)."""
+    import numpy
+
+    order = numpy.random.default_rng(seed)
+    drawn = [ece(confidence, order.random(len(confidence)) < confidence, bins) for _ in range(draws)]
+    return float(numpy.mean(drawn)), float(numpy.quantile(drawn, 0.95))
+
+
+def _ranked(confidence: Array, correct: Array) -> tuple[Array, Array]:
+    """Both sorted by falling confidence, with `correct` averaged over items of equal confidence."""
+    import numpy
+
+    values, group = numpy.unique(-numpy.asarray(confidence), return_inverse=True)
+    count = numpy.bincount(group)
+    mean = numpy.bincount(group, weights=correct) / count
+    return -numpy.repeat(values, count), numpy.repeat(mean, count)
+
+
+def brier(answers: Answers) -> Array:
+    """(N,) squared distance of the probabilities from the key, 0 to 2 (Brier 1950); 1 - 1/k for k equal options."""
+    import numpy
+
+    aim = numpy.eye(answers.logliks.shape[1])[answers.right]
+    squares: Array = ((answers.probabilities - aim) ** 2).sum(axis=1)
+    return squares
+
+
+def brier_skill(answers: Answers, seed: int = 0) -> Estimate:
+    """1 - Brier score / Brier score of equal probabilities: 1 perfect, 0 no better than drawing lots, negative worse.
+
+    Raises `MedslmError` for questions of a single option and for fewer than two questions.
+    """
+    import numpy
+
+    lots = 1 - 1 / numpy.isfinite(answers.logliks).sum(axis=1)
+    if not lots.all():
+        item = answers.ids[int(lots.argmin())]
+        raise MedslmError(f"item {item} has a single option, so that there is nothing to know; give each at least two")
+    return statistics.bootstrap(lambda of, chance: 1 - of.mean() / chance.mean(), brier(answers), lots, seed=seed)
+
+
+def nll(answers: Answers) -> Array:
+    """(N,) -log probability of the right option, in nats."""
+    import scipy.special
+
+    rows = scipy.special.log_softmax(answers.logliks, axis=1)
+    losses: Array = -rows[range(answers.n), answers.right]
+    return losses
+
+
+def auroc(confidence: Array, correct: Array) -> Estimate | None:
+    """How often a right answer is more confident than a wrong one, ties half; none without two of both.
+
+    Interval of DeLong et al. 1988 (doi:10.2307/2531595), cut at 0 and 1; it has no width where all pairs agree.
+    """
+    import numpy
+    from scipy.stats import rankdata
+
+    scores, is_right = numpy.asarray(confidence), numpy.asarray(correct) > 0
+    right, wrong = int(is_right.sum()), int((~is_right).sum())
+    if min(right, wrong) < 2:
+        return None
+    ranks = rankdata(scores)
+    above = (ranks[is_right] - rankdata(scores[is_right])) / wrong  # of each right one: wrong ones below it
+    below = 1 - (ranks[~is_right] - rankdata(scores[~is_right])) / right
+    value = float(above.mean())
+    half = statistics.Z * math.sqrt(above.var(ddof=1) / right + below.var(ddof=1) / wrong)
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half), right + wrong)
+
+
+def risk_coverage(confidence: Array, correct: Array) -> tuple[Array, Array]:
+    """Share answered (N,) and share wrong among these (N,), when the k most confident are answered, k = 1 to N.
+
+    El-Yaniv and Wiener 2010, JMLR 11:1605-1641. Ties are answered in random order: the expected curve.
+    """
+    import numpy
+
+    _, ranked = _ranked(confidence, correct)
+    answered = numpy.arange(1, len(ranked) + 1)
+    return answered / len(ranked), numpy.cumsum(1 - ranked) / answered
+
+
+def aurc(confidence: Array, correct: Array) -> float:
+    """Area under the risk-coverage curve: mean risk over all coverages (arXiv:1805.08206); 0 is perfect."""
+    return float(risk_coverage(confidence, correct)[1].mean())
+
+
+def accuracy_at(confidence: Array, correct: Array, coverage: float = COVERAGE) -> float:
+    """Share right among the most confident ceil(coverage x N) items. Raises `MedslmError` unless 0 < coverage <= 1."""
+    if not 0 < coverage <= 1:
+        raise MedslmError(f"accuracy at a coverage of {coverage} was asked for; ask for a share above 0, at most 1")
+    risk = risk_coverage(confidence, correct)[1]
+    return float(1 - risk[math.ceil(round(coverage * len(risk), 9)) - 1])
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """What the log-likelihoods are divided by, and the questions that chose it, which it can never be judged on."""
+
+    value: float
+    n: int
+    nll: float
+    """Nats per validation item after scaling."""
+    nll_before: float
+    at_bound: bool
+    """The fit ran into a bound: the model is right throughout, or knows nothing."""
+    fitted_on: frozenset[str]
+
+    def scale(self, test: Answers) -> Answers:
+        """The test answers at this temperature; raises `MedslmError` if one of them was fitted on."""
+        refuse_seen(self.fitted_on, test, "the temperature was fitted")
+        return Answers(test.ids, test.logliks / self.value, test.right)
+
+
+def fit(validation: Answers) -> Temperature:
+    """The temperature of least negative log-likelihood on validation items (Guo et al. 2017, arXiv:1706.04599)."""
+    import scipy.optimize
+
+    def loss(log_temperature: float) -> float:
+        scaled = Answers(validation.ids, validation.logliks / math.exp(log_temperature), validation.right)
+        return float(nll(scaled).mean())
+
+    low, high = map(math.log, TEMPERATURES)
+    found = scipy.optimize.minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    at_bound = min(loss(low), loss(high)) < found.fun + 1e-9  # it flattens before the bound where nothing is left
+    return Temperature(math.exp(found.x), validation.n, float(found.fun), loss(0), at_bound, frozenset(validation.ids))
+
+
+def judge(answers: Answers, bins: int = BINS, seed: int = 0) -> dict[str, Any]:
+    """Every measure of this module as JSON for `scores.json`, each with n and a 95 % interval.
+
+    The interval of the ECE says how it varies with the items, bias included; whether it differs from a perfect model's
+    is told by `null`. `auroc` is null where it is not defined. Raises `MedslmError` for fewer than two items.
+    """
+    confidence, correct = answers.confidence, answers.correct
+    null = ece_null(confidence, bins, seed=seed)
+    ranking = auroc(confidence, correct)
+
+    def drawn(statistic: Callable[..., float]) -> dict[str, Any]:
+        return statistics.bootstrap(statistic, confidence, correct, resamples=1000, seed=seed).as_json()
+
+    return {
+        "n": answers.n,
+        "accuracy": statistics.share(int(correct.sum()), answers.n).as_json(),
+        "confidence": statistics.average(confidence).as_json(),
+        "ece": {**drawn(lambda c, r: ece(c, r, bins)), "bins": bins, "null": {"mean": null[0], "p95": null[1]}},
+        "brier": statistics.average(brier(answers)).as_json(),
+        "brier_skill": brier_skill(answers, seed).as_json(),
+        "nll": statistics.average(nll(answers)).as_json(),
+        "auroc": ranking and ranking.as_json(),
+        "aurc": drawn(aurc),
+        f"accuracy_at_{COVERAGE:.0%}_coverage": drawn(accuracy_at),
+    }
+
+
+def plot(answers: Mapping[str, Answers], path: Path, bins: int = BINS) -> None:
+    """Write a PNG for models by name: share right over confidence with 95 % intervals, and risk over coverage."""
+    import numpy
+    from matplotlib.figure import Figure  # without pyplot: no display and no global state
+
+    figure = Figure(figsize=(9, 4), dpi=144, layout="constrained")
+    reliability, selective = figure.subplots(1, 2)
+    reliability.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
+    for name, of in answers.items():
+        ranked = numpy.stack(_ranked(of.confidence, of.correct))  # (2, N)
+        parts = [part for part in numpy.array_split(ranked, bins, axis=1) if part.size]
+        x, y = numpy.array([part.mean(axis=1) for part in parts]).T
+        ends = [statistics.wilson(part[1].sum(), part.shape[1]) for part in parts]
+        spread = numpy.abs(numpy.transpose(ends) - y)
+        reliability.errorbar(x, y, yerr=spread, marker="o", markersize=4, linewidth=1.5, label=f"{name} (n = {of.n:,})")
+        selective.plot(*risk_coverage(of.confidence, of.correct), linewidth=1.5)
+    reliability.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
+    selective.set(xlabel="share answered, most confident first", ylabel="share wrong", xlim=(0, 1), ylim=(0, None))
+    for axes in (reliability, selective):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.3)
+    reliability.legend(frameon=False)
+    with files.beside(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -1,0 +1,237 @@
+"""`medslm compare RUN RUN...`: judged runs item by item, told in words, and only where they were judged alike."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from medslm import files
+from medslm.data.suite import suites
+from medslm.errors import MedslmError
+from medslm.evals import compared, samples, statistics
+from medslm.evals.compared import Contrast, Row, Table
+from medslm.evals.scores import LIMITED, SIDES, WHOLE
+from medslm.evals.statistics import Estimate
+
+FIELDS = {
+    "task version": "task_version",
+    "dataset": "dataset",
+    "template": "template_hash",
+    "limit": "limit",
+    "lm-eval": "lm_eval",
+    "engine": "engine",
+    "dtype": "dtype",
+}
+"""What two figures must share beside the items and their prompts -> its name in a result, in the scores or in their
+`hardware`. Neither device nor quantisation is among them: the first is the dtype's affair, the second the run's own."""
+
+ASKED = "items and prompts"
+
+Key = tuple[str, str, str]
+"""Protocol, task, metric."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One model: a side of a judged run."""
+
+    label: str
+    folder: Path
+    scores: Mapping[str, Any]
+    side: str
+    _answers: dict[Path, dict[str, samples.Sample]] = field(default_factory=dict)
+
+    @cached_property
+    def results(self) -> dict[Key, Mapping[str, Any]]:
+        """The results of the run that have this side."""
+        return {
+            (result["protocol"], result["task"], result["metric"]): result
+            for result in self.scores["results"]
+            if self.side in result
+        }
+
+    def answers(self, path: Path) -> dict[str, samples.Sample]:
+        """The samples in `path`, read once for all metrics."""
+        if path not in self._answers:
+            self._answers[path] = samples.read(path)
+        return self._answers[path]
+
+    @cached_property
+    def lower_is_better(self) -> set[tuple[str, str]]:
+        """(task, metric) of which less is better. Raises `MedslmError` if the suite is not known any more."""
+        tasks = suites[self.scores["suite"]].tasks
+        return {(task.name, metric.name) for task in tasks for metric in task.metrics if not metric.higher_is_better}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one contestant got in one metric, item by item."""
+
+    of: Contestant
+    values: Mapping[str, float]
+    protocol: Mapping[str, str]
+    """Field -> what it says; figures are compared if all of it is equal."""
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """Mean over the items."""
+        return statistics.estimate(list(self.values.values()))
+
+
+def compare(runs: Sequence[Path], out: Path | None = None) -> str:
+    """The adapters of judged runs against that of the first, or one run's adapter against its base, as a text.
+
+    Draws the differences into `out` (PNG) if given. p-values are adjusted over all tests of the call (Holm). Raises
+    `MedslmError` for no run, a run twice, one that is not judged, and answers that are not those of the scores.
+    """
+    contestants = _contestants(runs)
+    keys = list(dict.fromkeys(key for contestant in contestants for key in contestant.results))
+    rows: dict[tuple[str, ...], list[Row]] = {}
+    apart: dict[tuple[str, str, str], list[str]] = {}  # (one, other, why) -> tasks
+    notes: list[str] = []
+    for key in keys:
+        groups = _groups(_figures(key, contestants, notes))
+        for group in groups:
+            rows.setdefault(tuple(figure.of.label for figure in group), []).append(_row(key, group))
+        for group in groups[1:]:
+            tasks = apart.setdefault((groups[0][0].of.label, group[0].of.label, _why(groups[0][0], group[0])), [])
+            tasks += [] if key[1] in tasks else [key[1]]
+    tables = compared.adjusted([Table(labels, of) for labels, of in rows.items()])
+    notes = [
+        f"{other} is kept apart from {one} in {', '.join(t)}: {why}." for (one, other, why), t in apart.items()
+    ] + [*dict.fromkeys(notes)]
+    drawn = [] if out is None else [compared.plot(tables, out)]
+    return compared.text(tables, _repeated(contestants), [*_trials(contestants), *notes, *drawn])
+
+
+def _contestants(runs: Sequence[Path]) -> list[Contestant]:
+    if not runs or len({run.resolve() for run in runs}) != len(runs):
+        raise MedslmError(
+            f"{len(runs)} runs were to be compared, some of them twice or none at all; name each run once"
+        )
+    names = [run.resolve().name for run in runs]
+    labels = names if len(set(names)) == len(names) else [str(run) for run in runs]
+    scores = [_scores(run) for run in runs]
+    if len(runs) == 1:
+        return [Contestant(side, runs[0], scores[0], side) for side in SIDES]
+    return [Contestant(label, run, of, SIDES[-1]) for label, run, of in zip(labels, runs, scores)]
+
+
+def _scores(run: Path) -> Mapping[str, Any]:
+    whole = run / WHOLE
+    path = run / LIMITED if not whole.is_file() and (run / LIMITED).is_file() else whole
+    found: Mapping[str, Any] = files.read_json(path, made_by=f"medslm eval {run.resolve().name}")
+    return found
+
+
+def _figures(key: Key, contestants: Iterable[Contestant], notes: list[str]) -> list[Figure]:
+    """The figures of all who have one; `notes` says who has none."""
+    protocol, task, metric = key
+    figures = []
+    for contestant in contestants:
+        if key not in contestant.results:
+            notes.append(f"{contestant.label} has no {metric} of {task} ({protocol}).")
+        elif (figure := _figure(key, contestant)) is None:
+            notes.append(f"{metric} of {task} is no mean over items, so that it is not compared item by item.")
+        else:
+            figures.append(figure)
+    return figures
+
+
+def _figure(key: Key, contestant: Contestant) -> Figure | None:
+    """The kept answers of a contestant; none for a metric that items do not have. Raises `MedslmError` as `compare`."""
+    protocol, task, metric = key
+    result = contestant.results[key]
+    path = contestant.folder / "eval" / protocol / contestant.side / f"{task}.jsonl"
+    found = contestant.answers(path)
+    values = {name: float(of["correct"][metric]) for name, of in found.items() if metric in of["correct"]}
+    if not values:
+        return None
+    mean, told = sum(values.values()) / len(values), result[contestant.side]["value"]
+    if len(values) != result["n"] or abs(mean - told) > 1e-6:
+        raise MedslmError(
+            f"{path} holds {len(values)} answers with {metric} {mean:.4f}, but the scores say {told:.4f} of {result['n']}; "
+            "they are of two evaluations (a later one with a limit?): evaluate the run again"
+        )
+    known: Mapping[str, Any] = ChainMap(dict(result), dict(contestant.scores), dict(contestant.scores["hardware"]))
+    says = {title: json.dumps(known.get(name), sort_keys=True) for title, name in FIELDS.items()}
+    asked = sorted(
+        (name, sample["prompt"], json.dumps(sample["key"], sort_keys=True)) for name, sample in found.items()
+    )
+    return Figure(
+        contestant, values, {**says, ASKED: json.dumps(hashlib.sha256(json.dumps(asked).encode()).hexdigest())}
+    )
+
+
+def _groups(figures: Sequence[Figure]) -> list[list[Figure]]:
+    """Figures of one protocol together, in the order in which they came."""
+    groups: list[list[Figure]] = []
+    for figure in figures:
+        for group in groups:
+            if group[0].protocol == figure.protocol:
+                group.append(figure)
+                break
+        else:
+            groups.append([figure])
+    return groups
+
+
+def _why(one: Figure, other: Figure) -> str:
+    """The fields that differ: `limit 100 against none`; other prompts only if no field explains them."""
+    differ = [title for title, said in one.protocol.items() if other.protocol[title] != said]
+    if len(differ) > 1:
+        differ = [title for title in differ if title != ASKED]
+    return "; ".join(
+        f"{title} {_short(one.protocol[title])} against {_short(other.protocol[title])}" for title in differ
+    )
+
+
+def _short(said: str) -> str:
+    value = json.loads(said)
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        value = ", ".join(str(part) for part in value.values())
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1", str(value))  # commits and digests
+
+
+def _row(key: Key, group: Sequence[Figure]) -> Row:
+    protocol, task, metric = key
+    first = group[0]
+    result = first.of.results[key]
+    lower = (task, metric) in first.of.lower_is_better
+    old = list(first.values.values())
+    contrasts = [
+        Contrast(statistics.difference(old, [figure.values[name] for name in first.values]), lower)
+        for figure in group[1:]
+    ]
+    return Row(protocol, task, metric, bool(result["primary"]), [figure.estimate for figure in group], contrasts)
+
+
+def _trials(contestants: Sequence[Contestant]) -> list[str]:
+    limits = {c.label: c.scores["limit"] for c in contestants if c.scores["limit"] is not None}
+    return [f"{label} was judged on only {limit} items a task: a trial, no result." for label, limit in limits.items()]
+
+
+def _repeated(contestants: Sequence[Contestant]) -> list[str]:
+    """Primary metrics over runs whose recipes differ in name and seed only, where they were judged alike."""
+    alike: dict[str, list[Contestant]] = {}
+    for contestant in contestants:
+        if contestant.side == SIDES[-1] and (path := contestant.folder / "run.json").is_file():
+            recipe = files.read_json(path, made_by="accelerate launch recipes/<name>.py")["recipe"]
+            rest = {name: value for name, value in recipe.items() if name not in {"name", "seed"}}
+            alike.setdefault(json.dumps(rest, sort_keys=True), []).append(contestant)
+    lines = []
+    for members in (members for members in alike.values() if len(members) > 1):
+        for key in (key for key, result in members[0].results.items() if result["primary"]):
+            for group in _groups(_figures(key, [member for member in members if key in member.results], [])):
+                if len(group) > 1:
+                    lines.append(compared.repeats(key, [(figure.of.label, figure.estimate.value) for figure in group]))
+    return lines

@@ -38,17 +38,27 @@ def list_records(kind: Annotated[str, tyro.conf.Positional] = "") -> None:
 
 
 @app.command(name="eval")
-def evaluate(name: Name, *, limit: int | None = None, batch_size: int | None = None, runs: Path = Runs) -> None:
+def evaluate(
+    name: Name,
+    *,
+    limit: int | None = None,
+    batch_size: int | None = None,
+    data: tuple[str, ...] = (),
+    runs: Path = Runs,
+) -> None:
     """Judge a run's adapter beside its base with lm-eval, on the same prompts, and write scores.json.
 
     Args:
         name: The run.
         limit: Items a task, to see whether it works; such scores are marked and never reach a card.
         batch_size: Prompts a forward pass.
+        data: Benchmarks in files, NAME=PATH each, where there is no Hub; MEDSLM_DATA says so to every command.
         runs: Folder of the runs.
     """
+    from medslm.data import given
     from medslm.evals import run, table
 
+    given.use(data)
     scores = run.evaluate_run(_run(name, runs), limit=limit, batch_size=batch_size)
     print(table.text(files.read_json(scores, f"make eval NAME={name}")))
     print(f"Scores in {scores}. Next: " + (f"make card NAME={name}" if limit is None else "the same without --limit"))

@@ -144,8 +144,8 @@ class Sft(Lesson):
     """Examples per optimiser step, over all processes; how they are laid out in passes changes nothing in it."""
 
     packing: bool = True
-    """Lay whole examples side by side in one pass, each blind to the others; False computes one example at a time, with
-    the model's own attention."""
+    """Lay whole examples side by side in one pass, each blind to the others; False is one example a pass, slower, and for
+    bases whose attention cannot keep examples apart: theirs stays as it is."""
 
     tokens_per_pass: int = 0
     """Tokens of one forward and backward pass, at least the longest example's; 0 is what the memory allows."""

@@ -197,7 +197,17 @@ def test_no_coverage_and_no_bin_are_refused() -> None:
 
 def test_the_report_holds_every_measure_with_n_and_interval() -> None:
     told = calibration.judge(predictor(300))
-    for name in ("accuracy", "confidence", "ece", "brier", "brier_skill", "nll", "auroc", "aurc", "accuracy_at_80%_coverage"):
+    for name in (
+        "accuracy",
+        "confidence",
+        "ece",
+        "brier",
+        "brier_skill",
+        "nll",
+        "auroc",
+        "aurc",
+        "accuracy_at_80%_coverage",
+    ):
         assert told[name]["n"] == 300
         low, high = told[name]["ci95"]
         assert low < told[name]["value"] < high or name == "ece"  # which a bootstrap biases once more

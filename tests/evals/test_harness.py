@@ -18,6 +18,7 @@ from medslm.data.suite import suites
 from medslm.errors import MedslmError
 from medslm.evals import documents, harness
 from medslm.evals.engine import Engine
+from medslm.evals.questions import Tokeniser
 
 SUITE = suites["icd10cm"]
 CODING, CHOICE = SUITE.tasks
@@ -31,21 +32,18 @@ def engine(tokenizer: Any, room: int = 1024, batch_size: int = 3) -> Engine:
 LETTER = Example("1", "Which one? Answer with the letter.", "Where is it?", "B", "family", ("here", "there"))
 
 
-def scored(asked: Engine, item: Example, monkeypatch: pytest.MonkeyPatch) -> tuple[list[list[int]], int]:
-    """What reaches the model for each choice, prompt and continuation together; and how many prompts were read."""
+def scored(asked: Engine, item: Example) -> tuple[list[list[int]], int]:
+    """What reaches the model for each choice, prompt and continuation together; and how many prompts are read."""
     document = documents.document(item, asked.renderer)
-    seen: list[tuple[Any, Any]] = []
-    score = asked._score
-    monkeypatch.setattr(asked, "_score", lambda prompts, after: seen.append((prompts, after)) or score(prompts, after))
-    asked.score([(document["prompt"], choice) for choice in document["choices"]])
-    [(prompts, after)] = seen
-    return [[*prompts[row], *continuation] for row, continuation in after], len(prompts)
+    pairs = [(document["prompt"], choice) for choice in document["choices"]]
+    questions = [question for some in Tokeniser(asked._tokenizer).questions(pairs) for question in some]
+    return [[*one.prompt, *tokens] for one in questions for _, tokens in one.rivals], len(questions)
 
 
 @pytest.mark.parametrize("adds_bos", [False, True])
-def test_a_letter_is_scored_where_training_wrote_it(adds_bos: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_letter_is_scored_where_training_wrote_it(adds_bos: bool) -> None:
     asked = engine(world.tokenizer(adds_bos))
-    rows, prompts = scored(asked, LETTER, monkeypatch)
+    rows, prompts = scored(asked, LETTER)
     trained = asked.renderer.tokens(LETTER).input_ids
     assert rows[1] == trained[: -len(asked.renderer.ids(asked.renderer.end_of_turn))]
     assert [row.count(0) for row in rows] == [adds_bos] * 2  # one BOS where the template writes one, else none
@@ -53,10 +51,10 @@ def test_a_letter_is_scored_where_training_wrote_it(adds_bos: bool, monkeypatch:
 
 
 @pytest.mark.parametrize("adds_bos", [False, True])
-def test_a_field_is_scored_where_training_wrote_it(adds_bos: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_field_is_scored_where_training_wrote_it(adds_bos: bool) -> None:
     asked = engine(world.tokenizer(adds_bos))
     item = next(iter(benchmarks[CHOICE.benchmark].examples()))
-    rows, _ = scored(asked, item, monkeypatch)
+    rows, _ = scored(asked, item)
     trained = asked.renderer.tokens(item).input_ids
     right = asked.renderer.format.key_of(item)
     assert [trained[: len(row)] == row for row in rows] == [index == right for index in range(len(rows))]
@@ -160,13 +158,6 @@ def test_a_suite_whose_task_has_no_yaml_is_refused(tokenizer: Any, renderer: Ren
             limit=1,
             tasks=tmp_path / "empty",
         )
-
-
-def test_a_prompt_that_merges_with_the_answer_is_refused(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = engine(tokenizer)
-    monkeypatch.setattr(Renderer, "ids", lambda self, text: [len(text)])  # one token for any text
-    with pytest.raises(MedslmError, match="the tokens of a prompt change when 'A' follows"):
-        asked.score([("question", "A")])
 
 
 def test_samples_hold_what_was_asked_and_answered(tokenizer: Any, renderer: Renderer, tmp_path: Path) -> None:

@@ -74,3 +74,26 @@ def test_a_long_choice_may_win_by_the_byte_alone() -> None:
 
 def test_the_first_of_equals_is_the_pick() -> None:
     assert metrics.pick("AB", [-1.0, -1.0]) == "A"
+
+
+EXAM: dict[str, Any] = {"letters": ["A", "B"], "key": "B", "options": ["short", "a far longer one"]}
+
+
+def scores(*logprobs: float) -> list[tuple[float, bool]]:
+    return [(logprob, False) for logprob in logprobs]
+
+
+def test_letters_and_words_are_judged_apart_and_words_by_the_byte() -> None:
+    assert metrics.lettered(EXAM, scores(-1.0, -2.0, -5.0, -8.0)) == {"accuracy": 0, "words_accuracy": 1}
+    assert metrics.lettered(EXAM, scores(-2.0, -1.0, -5.0, -80.0)) == {"accuracy": 1, "words_accuracy": 0}
+
+
+@pytest.mark.parametrize(("before", "changed"), [("A", 0), ("B", 1)])
+def test_an_answer_has_changed_if_another_option_is_chosen_and_not_another_letter(before: str, changed: int) -> None:
+    document = {"letters": ["A", "B"], "key": "A", "order": [1, 0], "before": before}
+    assert metrics.shuffled(document, scores(-2.0, -1.0)) == {"accuracy": 0, "changed": changed}  # B is the former A
+
+
+@pytest.mark.parametrize(("reply", "right", "unparseable"), [("Answer: B", 1, 0), ("Answer: A", 0, 0), ("Well.", 0, 1)])
+def test_an_answer_that_cannot_be_read_is_counted_by_itself(reply: str, right: int, unparseable: int) -> None:
+    assert metrics.reasoned(EXAM, [reply]) == {"accuracy": right, "unparseable": unparseable}

@@ -38,7 +38,7 @@ def test_a_finished_run_gets_its_scores(finished: Path) -> None:
     told = json.loads(path.read_text(encoding="utf-8"))
     assert list(told) == [
         *("schema", "name", "suite", "limit", "fingerprint", "template_hash", "adapter_sha256", "lm_eval", "packages"),
-        *("hardware", "results", "unparseable", "picks", "seconds"),
+        *("hardware", "engine", "results", "unparseable", "picks", "seconds"),
     ]
     assert (told["schema"], told["name"], told["limit"], told["fingerprint"]) == (1, "toy-run", None, "f" * 64)
     assert told["hardware"] == {"device": "cpu", "gpu": None, "dtype": "float32", "batch_size": 2}

@@ -22,6 +22,28 @@ FAMILY = {
     "mistral with a window": transformers.MistralConfig(**WIDE, head_dim=64, sliding_window=5),
     "qwen2": transformers.Qwen2Config(**WIDE),
     "qwen3": transformers.Qwen3Config(**WIDE, head_dim=128),
+    "gemma": transformers.GemmaConfig(**WIDE, head_dim=256),
+    "gemma3, windows in two layers of three": transformers.Gemma3TextConfig(
+        **WIDE,
+        head_dim=256,
+        query_pre_attn_scalar=224,
+        sliding_window=5,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    "phi3": transformers.Phi3Config(**WIDE, pad_token_id=0),
+    "phi3 with a window, heads rotated in part": transformers.Phi3Config(
+        **WIDE,
+        pad_token_id=0,
+        sliding_window=5,
+        rope_parameters={
+            **plain.LONGROPE,
+            "original_max_position_embeddings": 128,
+            "partial_rotary_factor": 0.75,
+            "short_factor": [1.0 + pair / 16 for pair in range(24)],
+            "long_factor": [2.0] * 24,
+        },
+    ),
+    "smollm3, one layer without rotation": transformers.SmolLM3Config(**WIDE, pad_token_id=0, no_rope_layers=[1, 0, 1]),
 }
 
 
@@ -51,58 +73,82 @@ def near(found: Any, wanted: Any, tolerance: float = 1e-2) -> None:
         assert float((found.double() - wanted.double()).norm()) <= tolerance * float(wanted.double().norm())
 
 
-@pytest.mark.parametrize("fp8", [False, True])
-@pytest.mark.parametrize("size", [48, 3072, 5632])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_row_kernels_are_what_is_written(written: Any, dtype: torch.dtype, size: int, fp8: bool) -> None:
-    def draw(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, device="cuda").to(dtype)
+def draw(*shape: int, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
+    return torch.randn(*shape, device="cuda").to(dtype)
 
+
+@pytest.mark.parametrize("one_more", [False, True])
+@pytest.mark.parametrize("fp8", [False, True])
+@pytest.mark.parametrize("size", [48, 1152, 3072, 5632])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norm_kernels_are_what_is_written(
+    written: Any, dtype: torch.dtype, size: int, fp8: bool, one_more: bool
+) -> None:
     from medslm.models.fast import kernels
 
-    rows, weight, gradient, past, joined = (
-        draw(37, size),
-        draw(size),
-        draw(37, size),
-        draw(37, size),
-        draw(37, 2 * size),
-    )
-    copies = lambda *tensors: [one.clone() for one in tensors]  # noqa: E731
-    near(kernels.rms_norm(rows, weight, 1e-5, fp8), written("rms_norm", rows, weight, 1e-5, fp8))
-    ours, theirs = copies(rows, rows)
-    near(kernels.rms_norm(ours, weight, 1e-5, fp8, past), written("rms_norm", theirs, weight, 1e-5, fp8, past))
+    rows, gradient, past = (draw(37, size, dtype=dtype) for _ in range(3))
+    norm = elementwise.Norm(draw(size, dtype=dtype), 1e-5, one_more)
+    near(kernels.rms_norm(rows, norm, fp8), written("rms_norm", rows, norm, fp8))
+    ours, theirs = rows.clone(), rows.clone()
+    near(kernels.rms_norm(ours, norm, fp8, past), written("rms_norm", theirs, norm, fp8, past))
     near(ours, theirs)
     near(
-        kernels.rms_norm_backward(rows, weight, 1e-5, gradient.clone(), past, fp8),
-        written("rms_norm_backward", rows, weight, 1e-5, gradient.clone(), past, fp8),
+        kernels.rms_norm_backward(rows, norm, gradient.clone(), past, fp8),
+        written("rms_norm_backward", rows, norm, gradient.clone(), past, fp8),
     )
-    near(kernels.swiglu(joined, fp8), written("swiglu", joined, fp8))
+    before = gradient.clone()
+    near(kernels.outer_norm(rows, norm, past), written("outer_norm", rows, norm, past))
     near(
-        kernels.swiglu_backward(*copies(joined, gradient), fp8),
-        written("swiglu_backward", *copies(joined, gradient), fp8),
+        kernels.outer_norm_backward(rows, norm, gradient, fp8),
+        written("outer_norm_backward", rows, norm, gradient, fp8),
     )
+    assert torch.equal(gradient, before)
     near(kernels.quantize(rows), written("quantize", rows))
 
 
-@pytest.mark.parametrize("normed", [False, True])
-@pytest.mark.parametrize("size", [64, 96, 128])
-def test_the_rotation_is_what_is_written(written: Any, size: int, normed: bool) -> None:
-    def draw(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, device="cuda", dtype=torch.bfloat16)
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize("fp8", [False, True])
+@pytest.mark.parametrize("size", [48, 3072, 6912])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gate_kernels_are_what_is_written(written: Any, dtype: torch.dtype, size: int, fp8: bool, gelu: bool) -> None:
+    from medslm.models.fast import kernels
 
+    joined, gradient = draw(37, 2 * size, dtype=dtype), draw(37, size, dtype=dtype)
+    near(kernels.gated(joined, gelu, fp8), written("gated", joined, gelu, fp8))
+    near(
+        kernels.gated_backward(joined.clone(), gradient.clone(), gelu, fp8),
+        written("gated_backward", joined.clone(), gradient.clone(), gelu, fp8),
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "rotated", "normed", "one_more"),
+    [
+        (64, 64, False, False),
+        (96, 96, False, False),
+        (128, 128, False, False),
+        (128, 96, False, False),
+        (96, 64, False, False),
+        (128, 128, True, False),
+        (96, 96, True, False),
+        (256, 256, True, True),
+    ],
+)
+def test_the_rotation_is_what_is_written(written: Any, size: int, rotated: int, normed: bool, one_more: bool) -> None:
     from medslm.models.fast import rotation
 
-    heads = elementwise.Heads(6, 2, (draw(size), draw(size)) if normed else None, 1e-6)
-    joined, cos, sin = draw(37, 10 * size), draw(37, size), draw(37, size)
+    norms = tuple(elementwise.Norm(draw(size), 1e-6, one_more) for _ in range(2)) if normed else None
+    heads = elementwise.Heads(6, 2, norms)
+    joined, angles = draw(37, 10 * size), (draw(37, rotated), draw(37, rotated))
     out = torch.empty_like(joined) if normed else joined.clone()
-    rotation.rope(joined if normed else out, out, cos, sin, heads)
-    near(out, written("rope", joined.clone(), cos, sin, heads))
+    rotation.rope(joined if normed else out, out, angles, heads)
+    near(out, written("rope", joined.clone(), angles, heads))
     parts = draw(37, 6, size), draw(37, 2, size), draw(37, 2, size)
     before = joined if normed else None
     for fp8 in (False, True):
         near(
-            rotation.rope_backward(parts, before, cos, sin, heads, fp8),
-            written("rope_backward", parts, before, cos, sin, heads, fp8),
+            rotation.rope_backward(parts, before, angles, heads, fp8),
+            written("rope_backward", parts, before, angles, heads, fp8),
         )
 
 

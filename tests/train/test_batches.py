@@ -91,6 +91,10 @@ def test_documents_are_read_as_they_were_written_from_shuffled_rows_as_well() ->
     assert [labels.tolist() for _, labels in read] == [[-100, -100, *[1] * 5], [-100, -100], [-100, -100, 0]]
 
 
+def test_lengths_are_those_of_shuffled_rows_in_their_order() -> None:
+    assert batches.lengths(rows([3, 1, 4]).select([2, 0, 2])).tolist() == [4, 3, 4]
+
+
 def test_batches_that_are_skipped_are_those_that_would_have_come_first() -> None:
     """As `Trainer` resumes: accelerate skips, and the epoch is set on what it gives back."""
     table = rows([2, 3, 4, 5, 6, 7, 8])

@@ -95,7 +95,12 @@ def test_the_parts_of_a_base_are_counted_without_its_weights(name: str) -> None:
     counted = shape(name)
     parameters = BASES[name][2]
     assert counted.linear_parameters + counted.embedding_parameters + counted.other_parameters == parameters
-    assert counted.whole_layers == (name not in ("gemma-3-1b", "gpt2"))
+    assert counted.whole_layers == (name != "gpt2")
+
+
+def test_layers_with_dropout_are_counted_as_they_are_trained_which_is_not_by_hand() -> None:
+    fields = BASES["smollm2-135m"][1]
+    assert not memory.Shape.of(CONFIG_MAPPING["llama"](**fields, attention_dropout=0.1)).whole_layers
 
 
 def toy_config(model_type: str, **more: Any) -> Any:
@@ -110,6 +115,8 @@ TOYS = {
     "qwen2, with biases": toy_config("qwen2"),
     "qwen3": toy_config("qwen3"),
     "gemma": toy_config("gemma3_text"),
+    "phi3": toy_config("phi3", pad_token_id=0),
+    "smollm3": toy_config("smollm3", pad_token_id=0),
     "gpt2, transposed": toy_config("gpt2"),
 }
 
@@ -120,6 +127,8 @@ TOYS = {
 def test_an_adapter_is_counted_as_peft_makes_it(name: str, lora: Lora) -> None:
     if name.startswith("gpt2") and lora.target_modules != "all-linear":
         lora = dataclasses.replace(lora, target_modules=("c_proj",))
+    if name == "phi3" and "q_proj" in lora.target_modules:
+        lora = dataclasses.replace(lora, target_modules=("qkv_proj", "o_proj"))
     model = load.with_new_adapter(AutoModelForCausalLM.from_config(TOYS[name]), lora)
     counted = memory.Shape.of(TOYS[name])
     trainable = model.num_parameters(only_trainable=True)
@@ -138,12 +147,12 @@ def test_a_weight_in_nf4_takes_what_bitsandbytes_makes_of_it() -> None:
 def tape_bytes(tape: Any) -> int:
     """What a layer has kept, beside the statistics of attention."""
     states = [low.states for low in tape.low if low is not None]
-    known = [tape.hidden, tape.joined, tape.mixed, tape.middle, tape.gate_up, *tape.heads, *states]
-    return sum(part.nbytes for part in known if part is not None)
+    kept = [getattr(tape, field.name) for field in dataclasses.fields(tape) if field.name not in ("heads", "low")]
+    return sum(part.nbytes for part in (*kept, *tape.heads, *states) if part is not None)
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
-@pytest.mark.parametrize("name", ["llama", "qwen3"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma", "phi3", "smollm3"])
 def test_a_layer_keeps_between_its_passes_what_the_plan_counts(name: str, level: int) -> None:
     model = load.with_new_adapter(AutoModelForCausalLM.from_config(TOYS[name]), R16).train()
     attention.use(model)
@@ -278,8 +287,8 @@ def test_a_wish_that_cannot_be_met_is_refused_with_what_can() -> None:
     assert refusal("llama-3.2-3b", 7, wishes=memory.Wishes(tokens_per_pass=512)) == (
         "tokens_per_pass=512 is shorter than the longest row, which has 2048 tokens and is never cut; raise it, or lower max_length"
     )
-    assert refusal("gemma-3-1b", 70, wishes=memory.Wishes(recompute="mlp")) == (
-        "recompute=mlp needs layers written by hand, which gemma3_text has not; choose none or all"
+    assert refusal("gpt2", 70, wishes=memory.Wishes(recompute="mlp")) == (
+        "recompute=mlp needs layers written by hand, which gpt2 has not; choose none or all"
     )
     assert "choose auto, none, mlp" in refusal("gemma-3-1b", 70, wishes=memory.Wishes(recompute="some"))
     assert "choose auto, adamw_torch_fused" in refusal("gemma-3-1b", 70, wishes=memory.Wishes(optim="sgd"))

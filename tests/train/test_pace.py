@@ -135,6 +135,27 @@ def test_when_nothing_suffices_the_sentence_says_what_to_change(
         run(tmp_path / "run")
 
 
+def test_memory_that_does_not_suffice_for_the_optimiser_is_a_sentence_and_the_run_can_start_again(
+    whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(self: Any, closure: Any = None) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", step)
+        with pytest.raises(MedslmError, match=r"not suffice for the step of adamw_torch_fused.*optim=paged_adamw_8bit"):
+            run(tmp_path / "run")
+    assert curve(run(tmp_path / "run")) == pytest.approx(curve(whole), rel=1e-5)
+
+
+def test_when_nothing_suffices_to_judge_the_sentence_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thief(monkeypatch, lambda one: False, learning=False)
+    with pytest.raises(MedslmError, match="does not suffice for one example"):
+        run(tmp_path / "run")
+
+
 class Frozen(torch.nn.Module):
     """What `Pace` asks of a model."""
 

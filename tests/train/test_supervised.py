@@ -19,7 +19,7 @@ from medslm.models.lora import loras
 from medslm.models.passes import Pass
 from medslm.recipe import Sft
 from medslm.train import batches, planning, record, supervised
-from medslm.train.pace import Pace
+from medslm.train.pace import Done, Pace
 from medslm.train.progress import Guard
 
 pytestmark = pytest.mark.usefixtures("toy_base")
@@ -69,15 +69,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory, toy_base: Any) -> Path:
 def build(recipe: Sft, folder: Path) -> supervised.CompletionTrainer:
     """The trainer of a run, with LoRA matrices that already change the model."""
     planned = planning.plan(recipe, folder)
-    way = planning.choose(planned)
+    execution = planning.choose(planned)
     model = load.with_new_adapter(load.model(resolve(recipe.base), wanted=recipe.dtype), loras[recipe.lora])
     torch.manual_seed(0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.02)
-    supervised.quicken(recipe, way, model)
-    pace = Pace(model, way.tokens_per_pass, way.levels, way.offload, way.longest)
-    return supervised.trainer(planned, way.optim, pace, Guard(0.0, pace.done), [])
+    supervised.quicken(recipe, execution, model)
+    pace = Pace.of(model, execution, Done())
+    return supervised.trainer(planned, execution.optim, pace, Guard(0.0, pace.done), [])
 
 
 def test_only_the_answer_and_its_end_of_turn_carry_loss(tmp_path: Path) -> None:
@@ -156,24 +156,88 @@ def test_no_path_and_no_host_of_this_machine_is_in_the_record(finished: Path) ->
     assert platform.node() not in text
 
 
-def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, build = tmp_path / RECIPE.name, supervised.trainer
+def interrupt(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int = 3, **how: Any) -> None:
+    """Start RECIPE's run in `folder` and pull the plug after a step; each second one leaves a checkpoint."""
+    build = supervised.trainer
 
     def with_interruption(*arguments: Any) -> Any:
         built = build(*arguments)
-        built.add_callback(Interruption(3))
+        built.add_callback(Interruption(after))
         return built
 
-    monkeypatch.setattr(supervised, "trainer", with_interruption)
-    with pytest.raises(KeyboardInterrupt):
-        supervised.train(RECIPE, folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(supervised, "trainer", with_interruption)
+        with pytest.raises(KeyboardInterrupt):
+            supervised.train(dataclasses.replace(RECIPE, **how), folder)
+
+
+def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / RECIPE.name
+    interrupt(folder, monkeypatch)
     assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"] == "running"
     assert not (folder / "adapter").exists()
-    monkeypatch.setattr(supervised, "trainer", build)
     supervised.train(RECIPE, folder)
     assert curve(folder) == pytest.approx(curve(finished), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"packing": False}),
+        ({}, {"tokens_per_pass": 256, "recompute": "mlp"}),
+        ({"packing": False}, {"recompute": "all"}),
+        ({"tokens_per_pass": 256, "optim": "adamw_torch_fused"}, {}),
+    ],
+    ids=lambda how: "-".join(how) or "auto",
+)
+def test_a_run_may_go_on_computed_in_another_way_and_learns_the_same(
+    before: dict[str, Any], after: dict[str, Any], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / RECIPE.name
+    interrupt(folder, monkeypatch, **before)
+    supervised.train(dataclasses.replace(RECIPE, **after), folder)
+    assert curve(folder) == pytest.approx(curve(finished), rel=2e-4)
+    ours, whole = (json.loads((run / "run.json").read_text(encoding="utf-8")) for run in (folder, finished))
+    assert {name: ours["recipe"][name] for name in after} == after
+    assert ours["train"]["tokens"] == whole["train"]["tokens"]
+    passes = {"packing": 4, "tokens_per_pass": 2}  # of a step of four examples
+    each = [next((passes[name] for name in how if name in passes), 1) for how in (before, after)]
+    assert ours["train"]["passes"] == 2 * each[0] + 4 * each[1]
+
+
+def test_a_wish_that_this_machine_cannot_meet_leaves_an_interrupted_run_as_it_is(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / RECIPE.name
+    interrupt(folder, monkeypatch)
+    for how in ({"gpu": "8gb"}, {"recompute": "offload"}, {"optim": "paged_adamw_8bit"}, {"tokens_per_pass": 9}):
+        with pytest.raises(MedslmError, match=next(iter(how))):
+            supervised.train(dataclasses.replace(RECIPE, **how), folder)
+    supervised.train(RECIPE, folder)
+    assert curve(folder) == pytest.approx(curve(finished), rel=1e-5)
+
+
+def test_the_optimiser_of_a_run_is_free_until_its_first_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was begun on a GPU in 8 bits and lost before anything was kept starts anew on a CPU."""
+
+    def as_if_in_8_bits(folder: Path) -> None:
+        kept = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        kept["speed"]["optim"] = "paged_adamw_8bit"
+        (folder / "run.json").write_text(json.dumps(kept), encoding="utf-8")
+
+    early, late = tmp_path / "early", tmp_path / "late"
+    interrupt(early, monkeypatch, after=1)
+    as_if_in_8_bits(early)
+    supervised.train(RECIPE, early)
+    assert json.loads((early / "run.json").read_text(encoding="utf-8"))["speed"]["optim"] == "adamw_torch_fused"
+    interrupt(late, monkeypatch, after=3)
+    as_if_in_8_bits(late)
+    with pytest.raises(MedslmError, match="begun with optim=paged_adamw_8bit"):
+        supervised.train(RECIPE, late)
 
 
 def test_a_checkpoint_cut_off_in_the_middle_is_not_resumed_from(

@@ -7,7 +7,7 @@ once, into all packs with the same room; the packs are those of the plain algori
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ class _Rooms:
         self.pack_of: Array = numpy.empty(documents, "i4" if documents < 1 << 31 else "i8")
         """The pack of each document, in the order in which they are placed. (N,)"""
         self._budget, self._placed = budget, 0
-        self._with: list[deque[Array]] = [deque() for _ in range(budget + 1)]  # room -> packs, in pieces
+        self._with: defaultdict[int, deque[Array]] = defaultdict(deque)  # room -> packs, in pieces
         self._some = 0  # bit r is set where packs with room r are
 
     def place(self, length: int, number: int) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from medslm.data import screening
+from medslm.data import given, screening
 from medslm.data.benchmark import benchmarks
 from medslm.data.corpus import Corpus
 from medslm.data.example import Example
@@ -45,7 +45,7 @@ def copies(corpus: Corpus, number: int) -> Iterator[str]:
         yield _rule(f"{example.id} is {match.benchmark} {match.item} ({match.rule}, {match.similarity:.2f})")
         yield _question(example)
         yield _rule("the test item")
-        yield next(_question(item) for item in benchmarks[match.benchmark].examples() if item.id == match.item)
+        yield next(_question(item) for item in given.benchmark(match.benchmark).examples() if item.id == match.item)
     yield screening.compared(screen.items, screen.missing)
 
 

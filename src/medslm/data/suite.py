@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from medslm.data import builders
+from medslm.data.builders.exams import SUBJECTS
+from medslm.errors import MedslmError
 from medslm.registry import Registry
 
 __all__ = ["Metric", "Suite", "Task", "builders", "suites"]  # `builders` is imported to register the benchmarks
+
+
+Form = Literal["asked", "shuffled", "reasoned"]
+"""How an item is put: as training writes it; with its options in another order; to be thought about in writing first."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,14 @@ class Task:
     metrics: tuple[Metric, ...]
     """What is measured; the first is the primary one, which heads the model card."""
 
+    form: Form = "asked"
+
+    again: str = ""
+    """The task whose items this one asks again, so that the two answers to an item can be compared."""
+
+    subject: str = ""
+    """The column of the benchmark's rows that names an item's subject, where scores by subject are wanted."""
+
     @property
     def primary(self) -> str:
         """The metric that stands for the task."""
@@ -46,9 +60,21 @@ class Task:
 
 @dataclass(frozen=True)
 class Suite:
-    """Tasks that are always run together."""
+    """Tasks that are always run together. Raises `MedslmError` for one that asks again what was not asked."""
 
     tasks: tuple[Task, ...]
+
+    def __post_init__(self) -> None:
+        names = {task.name for task in self.tasks}
+        if lost := [task.name for task in self.tasks if task.again and task.again not in names]:
+            raise MedslmError(f"{', '.join(lost)} asks again what no task of the suite asks; add that task")
+
+    @property
+    def stages(self) -> tuple[tuple[Task, ...], ...]:
+        """What can be asked at once, then what asks again."""
+        first = tuple(task for task in self.tasks if not task.again)
+        again = tuple(task for task in self.tasks if task.again)
+        return (first, again) if again else (first,)
 
 
 suites: Registry[Suite] = Registry("suite")
@@ -83,3 +109,32 @@ CHOICE = (Metric("accuracy", _whole), Metric("accuracy_norm", _whole))
 suites.add(
     "icd10cm", Suite((Task("icd10cm_coding", "icd10cm-coding", CODING), Task("icd10cm_mcq", "icd10cm-mcq", CHOICE)))
 )
+
+LETTERS = (Metric("accuracy", _whole), Metric("words_accuracy", _whole))
+SHUFFLED = (Metric("accuracy", _whole), Metric("changed", higher_is_better=False))
+REASONED = (Metric("accuracy", _whole), Metric("unparseable", higher_is_better=False))
+
+
+def exam(benchmark: str, subject: str = "") -> tuple[Task, Task, Task]:
+    """A benchmark of exam questions in its three forms: by likelihood, the same with shuffled options, and in writing."""
+    name = benchmark.replace("-", "_")
+    return (
+        Task(name, benchmark, LETTERS, subject=subject),
+        Task(f"{name}_shuffled", benchmark, SHUFFLED, "shuffled", again=name, subject=subject),
+        Task(f"{name}_cot", benchmark, REASONED, "reasoned", subject=subject),
+    )
+
+
+EXAMS = {
+    "medqa": exam("medqa"),
+    "medmcqa": exam("medmcqa", "subject_name"),
+    "pubmedqa": exam("pubmedqa"),
+    "mmlu-medical": tuple(task for subject in SUBJECTS for task in exam(f"mmlu-{subject.replace('_', '-')}")),
+    "medxpertqa": exam("medxpertqa", "body_system"),
+    "medbullets": exam("medbullets"),
+}
+for _name, _tasks in EXAMS.items():
+    suites.add(_name, Suite(_tasks))
+_ALL = tuple(task for tasks in EXAMS.values() for task in tasks)
+suites.add("medical-mcq", Suite(_ALL))
+suites.add("medical-mcq-likelihood", Suite(tuple(task for task in _ALL if task.form != "reasoned")))

@@ -3,43 +3,141 @@
 from __future__ import annotations
 
 import json
+import logging
+import random
+import re
 import string
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from medslm.data.benchmark import benchmarks
+from medslm.data import given, reasoned
+from medslm.data.corpus import Row
 from medslm.data.example import Example
 from medslm.data.formats import formats
+from medslm.data.formats.notation import ENDS
 from medslm.data.formats.render import Renderer
-from medslm.data.suite import Task
+from medslm.data.suite import Form, Task
 from medslm.errors import MedslmError
 
 Document = dict[str, Any]
+log = logging.getLogger(__name__)
+
+OF_OTHERS = re.compile(r"\b(above|below|these|options?|choices?)\b|^(both|all|none|neither|any)\b", re.IGNORECASE)
+"""An option that speaks of the others (`None of the above`) keeps its place when options are shuffled."""
+BY_LETTER = re.compile(r"\b[A-Ea-e]\)?(?:, ?| ?(?:and|&|or|\+) ?)\(?[A-Ea-e]\b")
+"""An option that names others by their letters (`Both A and B`) would be wrong in another order."""
 
 
 def render(task: Task, renderer: Renderer, limit: int | None = None) -> list[Document]:
-    """Every item of the task, or `limit` items spread evenly over it. Raises `MedslmError` if there is none."""
-    items = list(benchmarks[task.benchmark].examples())
+    """Every item of the task, or `limit` items spread evenly over it; those that cannot be shuffled are counted aloud.
+
+    Raises `MedslmError` if there is none, if two have one id, and for a format in which nothing is asked.
+    """
+    if renderer.format.layout and not renderer.format.layout.prompted:
+        raise MedslmError(f"{task.name} asks questions, and the recipe's format asks none; choose 'chat' or 'question'")
+    items = list(given.read(given.benchmark(task.benchmark)))
     if not items or (limit is not None and limit < 1):
         raise MedslmError(
             f"{task.name} was to be judged on {limit} of {len(items)} items; ask for at least one with --limit, or "
             f"mend benchmark '{task.benchmark}'"
         )
     stride = 1 if limit is None else max(1, len(items) // limit)
-    return [document(item, renderer) for item in items[::stride][:limit]]
+    chosen = items[::stride][:limit]
+    documents = []
+    for row, item in chosen:
+        if (written := FORMS[task.form](item, renderer)) is not None:
+            documents.append(written | _subject(task, row))
+    if left_out := len(chosen) - len(documents):
+        log.warning(
+            "%s: %d of %d items have options in a fixed order and are left out", task.name, left_out, len(chosen)
+        )
+    _check(task, documents)
+    return documents
+
+
+def _subject(task: Task, row: Row) -> Document:
+    if not task.subject:
+        return {}
+    if task.subject not in row:
+        raise MedslmError(
+            f"{task.name} is told by subject, but a row of benchmark '{task.benchmark}' has no column {task.subject}; it "
+            f"has {', '.join(row)}. Add the column, empty where the subject is unknown"
+        )
+    return {"subject": str(row[task.subject] or "")}
+
+
+def _check(task: Task, documents: list[Document]) -> None:
+    if not documents:
+        raise MedslmError(f"no item of {task.name} can be asked in this form; ask for more items with --limit")
+    ids = [document["id"] for document in documents]
+    if len(set(ids)) < len(ids):
+        again = next(id for id in ids if ids.count(id) > 1)
+        raise MedslmError(
+            f"{task.name} has two items called {again}, so answers could not be paired; give each its own id"
+        )
 
 
 def document(item: Example, renderer: Renderer) -> Document:
-    """One item. `prompt` is all that the model sees; `key` is the answer's fields, or the right choice's letter."""
+    """One item. `prompt` is all that the model sees; `key` is the answer's fields, or the right choice's letter.
+
+    Where the letter is the answer, `rivals` are what is scored: each letter, then the words of each option.
+    """
     choices = renderer.choices(item) if item.options else []
     letters = list(string.ascii_uppercase[: len(choices)])
     common = {"id": item.id, "prompt": renderer.prompt(item), "choices": choices, "letters": letters}
     if choices:
         right = renderer.format.key_of(item)
-        return {**common, "key": letters[right], "target": choices[right]}
+        common |= {"key": letters[right], "target": choices[right]}
+        return common | (_lettered(item, choices) if isinstance(item.output, str) else {})
     if isinstance(item.output, str):
         return {**common, "key": item.output, "target": item.output}
     name = next(name for name, format in formats.items() if format is renderer.format)
     return {**common, "key": dict(item.output), "target": renderer.format.answer_of(item), "format": name}
+
+
+def _lettered(item: Example, choices: list[str]) -> Document:
+    lead = choices[0][:-1]  # what the base's template and the format put before an answer; the rest is the letter `A`
+    return {
+        "options": list(item.options),
+        "rivals": [*choices, *(lead + option.strip(ENDS) for option in item.options)],
+    }
+
+
+def shuffled(item: Example, renderer: Renderer) -> Document | None:
+    """The item with its options in another order, drawn by its id; none where there is no other order.
+
+    `order` are the places at which the options stood before. Options that speak of the others stay where they are.
+    """
+    if any(BY_LETTER.search(option) for option in item.options):
+        return None
+    free = [place for place, option in enumerate(item.options) if not OF_OTHERS.search(option)]
+    if len({item.options[place] for place in free}) < 2:
+        return None
+    drawn, moved = random.Random(f"options {item.id}"), list(free)
+    while moved == free:
+        drawn.shuffle(moved)
+    order = list(range(len(item.options)))
+    for place, origin in zip(free, moved):
+        order[place] = origin
+    key = string.ascii_uppercase[order.index(renderer.format.key_of(item))]
+    again = replace(item, options=tuple(item.options[origin] for origin in order), output=key)
+    return {**document(again, renderer), "order": order}
+
+
+def in_writing(item: Example, renderer: Renderer) -> Document:
+    """The item to be answered in writing, after thoughts: a format that asks for thoughts itself is left as it is."""
+    asked = item if renderer.format.thinks else reasoned.question(item)
+    letters = list(string.ascii_uppercase[: len(item.options)])
+    common = {"id": item.id, "prompt": renderer.prompt(asked), "choices": [], "letters": letters}
+    return {**common, "options": list(item.options), "key": item.output, "target": item.output}
+
+
+FORMS: dict[Form, Callable[[Example, Renderer], Document | None]] = {
+    "asked": document,
+    "shuffled": shuffled,
+    "reasoned": in_writing,
+}
 
 
 def dataset(task: str, documents: str, **_: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from medslm import files
 from medslm.data.formats.render import Renderer
 from medslm.data.suite import Suite, Task
 from medslm.errors import MedslmError
-from medslm.evals import documents, metrics
+from medslm.evals import documents, metrics, parsing
 from medslm.evals.documents import Document
 from medslm.evals.engine import Engine
 
@@ -41,20 +41,42 @@ class Outcome:
     reply: str | None = None
     """Written tasks only."""
 
+    rule: str | None = None
+    """How the pick was read out of the reply, or why it could not be: a rule or failure of `medslm.evals.parsing`."""
+
     letters: Sequence[str] = ()
-    """Multiple choice only, as the two below."""
+    """Questions with options only, as those below."""
 
     logprobs: Sequence[float] = ()
+    """Of each letter; none if the answer was written."""
+
+    words: Sequence[float] = ()
+    """Log-probability of each option's words, where these were scored too."""
+
     pick: str | None = None
+    """The letter chosen; none if the reply was unparseable."""
+
+    meant: str | None = None
+    """The letter of the chosen option before the options were shuffled."""
+
+    before: str | None = None
+    """The pick of the task that asked this before."""
+
+    subject: str | None = None
 
     def as_json(self) -> str:
         """One line of a samples file."""
-        told = {"reply": self.reply} if self.pick is None else {"logprobs": dict(zip(self.letters, self.logprobs))}
         record = {
             "id": self.id,
+            "subject": self.subject,
             "prompt": self.prompt,
-            **told,
+            "reply": self.reply,
+            "rule": self.rule,
+            "logprobs": dict(zip(self.letters, self.logprobs)) or None,
+            "words": dict(zip(self.letters, self.words)) or None,
             "pick": self.pick,
+            "meant": self.meant,
+            "before": self.before,
             "key": self.key,
             "correct": self.correct,
         }
@@ -67,6 +89,9 @@ class Judged:
 
     outcomes: Mapping[str, list[Outcome]]
     seconds: float
+
+    versions: Mapping[str, float] = field(default_factory=dict)
+    """Of each task's YAML."""
 
 
 def version() -> str:
@@ -94,14 +119,32 @@ def evaluate(
     started = time.monotonic()
     asked = {task.name: documents.render(task, renderer, limit) for task in suite.tasks}
     engine = Engine(model, tokenizer, renderer, batch_size)
+    outcomes: dict[str, list[Outcome]] = {}
+    versions: dict[str, float] = {}
     with _quiet():
-        loaded = _load(asked, renderer, tasks)
-        for name, task in loaded["tasks"].items():
-            refuse_truncation(name, asked[name], engine, (task.config.generation_kwargs or {}).get("max_gen_toks", 0))
-        outcomes = _run(engine, loaded, suite)
+        for stage in suite.stages:
+            of_stage = {task.name: _remembering(task, asked[task.name], outcomes) for task in stage}
+            loaded = _load(of_stage, renderer, tasks)
+            for name, task in loaded["tasks"].items():
+                refuse_truncation(
+                    name, asked[name], engine, (task.config.generation_kwargs or {}).get("max_gen_toks", 0)
+                )
+            found = _run(engine, loaded)
+            outcomes |= {
+                task.name: [_outcome(task, sample) for sample in found["samples"][task.name]] for task in stage
+            }
+            versions |= {task.name: found["versions"][task.name] for task in stage}
     for name, of_task in outcomes.items():
         files.write_text(out / f"{name}.jsonl", "".join(outcome.as_json() + "\n" for outcome in of_task))
-    return Judged(outcomes, time.monotonic() - started)
+    return Judged(outcomes, time.monotonic() - started, versions)
+
+
+def _remembering(task: Task, asked: list[Document], outcomes: Mapping[str, list[Outcome]]) -> list[Document]:
+    """The documents of a task that asks again, each with the answer that its item got before."""
+    if not task.again:
+        return asked
+    picks = {outcome.id: outcome.pick for outcome in outcomes[task.again]}
+    return [{**document, "before": picks[document["id"]]} for document in asked]
 
 
 def _load(asked: Mapping[str, list[Document]], renderer: Renderer, folder: Path) -> Any:
@@ -124,7 +167,8 @@ def refuse_truncation(task: str, asked: Sequence[Document], engine: Engine, max_
     """Raise `MedslmError` if a prompt with its reply would not fit the model, or a key not the reply."""
     for document in asked:
         prompt = len(engine.renderer.ids(document["prompt"]))
-        key = max(len(engine.renderer.ids(answer)) for answer in [document["target"], *document["choices"]])
+        answers = [document["target"], *document["choices"], *document.get("rivals", ())]
+        key = max(len(engine.renderer.ids(answer)) for answer in answers)
         if max_new_tokens and key >= max_new_tokens:
             raise MedslmError(
                 f"the key of item {document['id']} of {task} has {key} tokens and an end, but a reply may have only "
@@ -137,7 +181,8 @@ def refuse_truncation(task: str, asked: Sequence[Document], engine: Engine, max_
             )
 
 
-def _run(engine: Engine, loaded: Any, suite: Suite) -> dict[str, list[Outcome]]:
+def _run(engine: Engine, loaded: Any) -> Mapping[str, Any]:
+    """lm-eval's results, with every sample."""
     import lm_eval
     from lm_eval.api.model import LM
 
@@ -154,25 +199,32 @@ def _run(engine: Engine, loaded: Any, suite: Suite) -> dict[str, list[Outcome]]:
         def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
             raise MedslmError("no task of this project scores whole texts; use generate_until or multiple_choice")
 
-    results = lm_eval.evaluate(lm=Judge(), task_dict=loaded, bootstrap_iters=0, log_samples=True)
-    return {task.name: [_outcome(task, sample) for sample in results["samples"][task.name]] for task in suite.tasks}
+    results: Mapping[str, Any] = lm_eval.evaluate(lm=Judge(), task_dict=loaded, bootstrap_iters=0, log_samples=True)
+    return results
 
 
 def _outcome(task: Task, sample: Mapping[str, Any]) -> Outcome:
     """One of lm-eval's samples."""
     document = sample["doc"]
     prompt = sample["arguments"][0][0]  # what the model was given, not what we meant to give
-    common = (
-        document["id"],
-        prompt,
-        document["key"],
-        {metric.name: int(sample[metric.name]) for metric in task.metrics},
+    correct = {metric.name: int(sample[metric.name]) for metric in task.metrics}
+    common = Outcome(document["id"], prompt, document["key"], correct, subject=document.get("subject"))
+    letters, answers = document["letters"], sample["filtered_resps"]
+    if not document["choices"]:
+        read = parsing.read(answers[0], document["options"]) if letters else parsing.Reading(None, "")
+        return replace(common, reply=answers[0], letters=letters, pick=read.letter, rule=read.rule or None)
+    logprobs = [float(logprob) for logprob, _ in answers]
+    of_letters, words = logprobs[: len(letters)], logprobs[len(letters) :]
+    picked = metrics.pick(letters, of_letters)
+    return replace(
+        common,
+        letters=letters,
+        logprobs=of_letters,
+        words=words,
+        pick=picked,
+        meant=metrics.meant(document, picked) if task.again else None,
+        before=document["before"] if task.again else None,
     )
-    if not document["letters"]:
-        return Outcome(*common, reply=sample["filtered_resps"][0])
-    logprobs = [float(logprob) for logprob, _ in sample["filtered_resps"]]
-    letters = document["letters"]
-    return Outcome(*common, letters=letters, logprobs=logprobs, pick=metrics.pick(letters, logprobs))
 
 
 @contextlib.contextmanager

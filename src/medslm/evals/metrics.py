@@ -9,6 +9,7 @@ from typing import Any
 
 from medslm.data.builders import icd10cm
 from medslm.data.formats import fields_of, formats
+from medslm.evals import parsing
 
 ROMAN = [
     tens + ones for tens in ("", "x", "xx") for ones in ("", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix")
@@ -25,6 +26,39 @@ def choice(document: Mapping[str, Any], scores: Sequence[tuple[float, bool]]) ->
     each = [logprob / len(text.encode()) for logprob, text in zip(logprobs, document["choices"])]
     letters, key = document["letters"], document["key"]
     return {"accuracy": int(pick(letters, logprobs) == key), "accuracy_norm": int(pick(letters, each) == key)}
+
+
+def lettered(document: Mapping[str, Any], scores: Sequence[tuple[float, bool]]) -> dict[str, int]:
+    """Exam questions: right if the key's letter is the likeliest, or by the byte the key's words (`process_results`).
+
+    The words stand behind the same prompt, which shows them: who cannot tell letters apart may still tell options apart.
+    """
+    letters, key = document["letters"], document["key"]
+    logprobs = [logprob for logprob, _ in scores]
+    words = [total / len(text.encode()) for total, text in zip(logprobs[len(letters) :], document["options"])]
+    return {
+        "accuracy": int(pick(letters, logprobs[: len(letters)]) == key),
+        "words_accuracy": int(pick(letters, words) == key),
+    }
+
+
+def shuffled(document: Mapping[str, Any], scores: Sequence[tuple[float, bool]]) -> dict[str, int]:
+    """Options in another order: right or not, and whether another option is chosen than before (`process_results`)."""
+    picked = pick(document["letters"], [logprob for logprob, _ in scores])
+    return {"accuracy": int(picked == document["key"]), "changed": int(meant(document, picked) != document["before"])}
+
+
+def meant(document: Mapping[str, Any], picked: str) -> str:
+    """The letter that an option had before the options were shuffled."""
+    letters: Sequence[str] = document["letters"]
+    order: Sequence[int] = document["order"]
+    return letters[order[letters.index(picked)]]
+
+
+def reasoned(document: Mapping[str, Any], replies: Sequence[str]) -> dict[str, int]:
+    """An answer in writing: right if the parser reads the key out of it; what it cannot read is counted by itself."""
+    told = parsing.read(replies[0], document["options"]).letter
+    return {"accuracy": int(told == document["key"]), "unparseable": int(told is None)}
 
 
 def pick(letters: Sequence[str], logprobs: Sequence[float]) -> str:

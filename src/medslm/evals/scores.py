@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medslm import files
-from medslm.data.benchmark import benchmarks
+from medslm.data import given
 from medslm.data.suite import Metric, Suite, Task, suites
 from medslm.errors import MedslmError
 from medslm.evals import harness, statistics
@@ -97,7 +97,7 @@ def _correct(protocol: Protocol, side: str, task: Task, metric: str) -> list[int
 def _result(protocol: Protocol, task: Task, metric: Metric) -> dict[str, Any]:
     base, adapter = (_correct(protocol, side, task, metric.name) for side in SIDES)
     pairs = Pairs.of(base, adapter)
-    benchmark = benchmarks[task.benchmark]
+    benchmark = given.benchmark(task.benchmark)
     outcomes = protocol.base.outcomes[task.name]
     return {
         "protocol": protocol.name,

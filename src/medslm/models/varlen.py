@@ -29,14 +29,14 @@ def isolated(
     """
     if window is not None and window >= longest:
         window = None
-    if dropout == 0.0 and sinks is None and _has_kernel(query):
+    if dropout == 0.0 and sinks is None and has_kernel(query):
         return _varlen(query, key, value, boundaries, longest, scale, window)
     lengths = boundaries.diff().tolist()
     documents = zip(*(torch.split(tensor, lengths) for tensor in (query, key, value)), strict=True)
     return torch.cat([_document(q, k, v, scale, window, dropout, sinks) for q, k, v in documents])
 
 
-def _has_kernel(query: torch.Tensor) -> bool:
+def has_kernel(query: torch.Tensor) -> bool:
     """FlashAttention's: Ampere or later, 16-bit floats, heads of up to 256 in steps of 8 (arXiv:2307.08691)."""
     if not query.is_cuda or query.dtype not in (torch.bfloat16, torch.float16):
         return False
@@ -56,7 +56,7 @@ def _varlen(
     """All documents in one kernel. torch 2.11 takes fewer key heads unasked, later ones only with `enable_gqa`."""
     from torch.nn.attention.varlen import varlen_attn
 
-    options: dict[str, Any] = {"enable_gqa": key.shape[1] != query.shape[1]} if _asks_for_groups() else {}
+    options: dict[str, Any] = {"enable_gqa": key.shape[1] != query.shape[1]} if asks_for_groups() else {}
     out = varlen_attn(
         query,
         key,
@@ -74,7 +74,8 @@ def _varlen(
 
 
 @cache
-def _asks_for_groups() -> bool:
+def asks_for_groups() -> bool:
+    """Whether this torch wants to be told that there are fewer key heads than query heads."""
     from torch.nn.attention.varlen import varlen_attn
 
     return "enable_gqa" in inspect.signature(varlen_attn).parameters
@@ -97,7 +98,7 @@ def _document(
         grouped = False
     q, k, v = (tensor.transpose(0, 1)[None] for tensor in (query, key, value))  # (1, H, L, D)
     if sinks is not None:
-        return _with_sinks(q, k, v, scale, _visible(length, window, query.device), dropout, sinks)[0].transpose(0, 1)
+        return with_sinks(q, k, v, scale, _visible(length, window, query.device), dropout, sinks)[0].transpose(0, 1)
     banded = window is not None and length > window
     mask = _visible(length, window, query.device) if banded else None
     out = scaled_dot_product_attention(
@@ -113,7 +114,7 @@ def _visible(length: int, window: int | None, device: torch.device) -> torch.Ten
     return behind >= 0 if window is None else (behind >= 0) & (behind < window)
 
 
-def _with_sinks(
+def with_sinks(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,

@@ -93,6 +93,12 @@ class Order:
         return (order[start : start + self._each] for start in range(0, self._examples, self._each))
 
 
+def lengths(rows: datasets.Dataset) -> Array:
+    """Tokens of each row. (N,)"""
+    column: Array = rows.select_columns(["length"]).with_format("numpy")["length"][:]
+    return column
+
+
 class Documents:
     """Rows of `input_ids` and `labels` on disk, read as arrays, many at once."""
 

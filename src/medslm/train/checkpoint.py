@@ -1,24 +1,35 @@
-"""Checkpoints: which one to go on from, and whether there is room for the next."""
+"""Checkpoints: what of ours is in one, which one to go on from, and whether there is room for the next."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
 
 from medslm import files
 from medslm.errors import MedslmError
-from medslm.train.progress import DONE, SECONDS
+from medslm.train.pace import Done
 
 log = logging.getLogger(__name__)
+
+SECONDS = "seconds.json"
+"""Training time so far; written after everything else, so a checkpoint that has it is whole."""
+
+DONE = "done.json"
+"""The fields of `pace.Done`."""
+
+
+def seal(checkpoint: Path, done: Done, seconds: float) -> None:
+    """Add our own part to a checkpoint that transformers has written, and with it the sign that it is whole."""
+    files.write_json(checkpoint / DONE, done.as_dict())
+    files.write_json(checkpoint / SECONDS, seconds)
 
 
 def last(folder: Path) -> Path | None:
     """The newest complete checkpoint. One that was cut off while it was written is removed, and said."""
     steps = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
     for path in steps:
-        if (path / SECONDS).exists():  # written after everything else of a checkpoint
+        if (path / SECONDS).exists():
             return path
         log.warning("%s was cut off while it was written; removed.", path)
         files.remove(path)
@@ -30,9 +41,9 @@ def seconds(checkpoint: Path | None) -> float:
     return 0.0 if checkpoint is None else float(files.read_json(checkpoint / SECONDS, "the run itself"))
 
 
-def done(checkpoint: Path | None) -> dict[str, Any]:
-    """What was computed up to a checkpoint: the fields of `pace.Done`; empty where nothing was."""
-    return {} if checkpoint is None else dict(files.read_json(checkpoint / DONE, "the run itself"))
+def done(checkpoint: Path | None) -> Done:
+    """What was computed up to a checkpoint."""
+    return Done() if checkpoint is None else Done(**files.read_json(checkpoint / DONE, "the run itself"))
 
 
 def require_space(folder: Path, trainable_parameters: int) -> None:

@@ -11,6 +11,7 @@ import torch
 from medslm.errors import MedslmError
 from medslm.models import fast
 from medslm.train.batches import Batch
+from medslm.train.execution import Execution
 
 Result = TypeVar("Result")
 
@@ -52,6 +53,11 @@ class Pace:
     """Tokens of the run's longest document, below which no pass can go."""
 
     done: Done = field(default_factory=Done)
+
+    @classmethod
+    def of(cls, model: Any, start: Execution, done: Done) -> Pace:
+        """The pace at which a run starts, or goes on after what is `done`."""
+        return cls(model, start.tokens_per_pass, start.levels, start.offload, start.longest, done)
 
     def compute(self, batch: Batch, compute: Callable[[Batch], Result], forget: Callable[[], None]) -> Result:
         """`compute(batch)`; where the GPU's memory does not suffice, again with less of it, until it does.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase
@@ -18,12 +16,8 @@ from medslm.models import load, source
 from medslm.models.base import resolve
 from medslm.models.lora import loras
 from medslm.recipe import Fingerprint, Sft
-from medslm.train import record, way
-from medslm.train.way import Way
-
-if TYPE_CHECKING:
-    import datasets
-    import numpy
+from medslm.train import batches, execution
+from medslm.train.execution import Execution
 
 
 @dataclass(frozen=True)
@@ -60,17 +54,11 @@ def plan(recipe: Sft, folder: Path) -> Plan:
     return Plan(recipe, folder, tokenizer, renderer, built, fingerprint, world_size)
 
 
-def lengths(rows: datasets.Dataset) -> numpy.ndarray[Any, Any]:
-    """Tokens of each row. (N,)"""
-    column: numpy.ndarray[Any, Any] = rows.select_columns(["length"]).with_format("numpy")["length"][:]
-    return column
-
-
-def choose(planned: Plan, earlier: Mapping[str, Any] | None = None) -> Way:
-    """How the run is computed here; `earlier` is the record of the start that it resumes. Raises as `way.choose`."""
+def choose(planned: Plan, begun: str | None = None) -> Execution:
+    """How the run is executed here; `begun` and what is raised are those of `execution.choose`."""
     rows, recipe = planned.rows, planned.recipe
     share = recipe.share(planned.world_size)
-    return way.choose(recipe, lengths(rows.train), lengths(rows.validation), share, earlier)
+    return execution.choose(recipe, batches.lengths(rows.train), batches.lengths(rows.validation), share, begun)
 
 
 def say(line: str) -> None:
@@ -79,44 +67,7 @@ def say(line: str) -> None:
         print(line, flush=True)
 
 
-def identity(planned: Plan) -> dict[str, Any]:
-    """The part of `run.json` that is known before training."""
-    recipe, base, built = planned.recipe, resolve(planned.recipe.base), planned.rows
-    found = source.find(base)
-    return {
-        "schema": record.SCHEMA,
-        "name": recipe.name,
-        "recipe": recipe.as_dict(),
-        "fingerprint": planned.fingerprint.digest,
-        "fingerprint_fields": dict(planned.fingerprint.fields),
-        "base": {
-            "name": recipe.base,
-            "hub_id": base.hub_id,
-            "license": base.license or found.license,
-            "source": found.kind,
-            "revision": found.revision,
-        },
-        "corpora": built.corpora,
-        "gates": built.gates,
-        "examples": {"train": len(built.train), "validation": len(built.validation), "too_long": too_long(built)},
-        "template_hash": planned.renderer.template_hash,
-        "end_of_turn": planned.renderer.end_of_turn,
-        "instructions": sorted(built.fields),
-        "fields": built.fields,
-        "lora": asdict(loras[recipe.lora]),
-        "packages": record.packages(),
-        "python": record.python(),
-        "git": record.git(),
-        "machine": record.machine(planned.world_size, str(load.dtype(recipe.dtype)).removeprefix("torch.")),
-    }
-
-
-def too_long(built: rows.Rows) -> int:
-    """Examples that were dropped since they are longer than `max_length`."""
-    return sum(report["too_long"] for report in built.corpora.values())
-
-
-def describe(planned: Plan, chosen: Way) -> None:
+def describe(planned: Plan, chosen: Execution) -> None:
     """Say what is about to happen, and everything that was dropped."""
     recipe, built = planned.recipe, planned.rows
     say(f"{recipe.name}: {recipe.base} + {recipe.lora}, quantization {recipe.quantization}, on {load.device()}")

@@ -9,8 +9,8 @@ from typing import Any
 
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from medslm import files
 from medslm.errors import MedslmError
+from medslm.train import checkpoint
 from medslm.train.pace import Done
 
 
@@ -64,12 +64,7 @@ class Guard(TrainerCallback):  # type: ignore[misc]
             )
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:
-        """Remember the passes and the seconds beside the checkpoint, the seconds last: they say that it is whole."""
+        """Seal the checkpoint, of which everything else is written."""
         if state.is_world_process_zero:
             folder = Path(args.output_dir or ".") / f"checkpoint-{state.global_step}"
-            files.write_json(folder / DONE, self._done.as_dict())
-            files.write_json(folder / SECONDS, self.seconds)
-
-
-SECONDS = "seconds.json"
-DONE = "done.json"
+            checkpoint.seal(folder, self._done, self.seconds)

@@ -8,13 +8,20 @@ import resource
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medslm import environment, files
+from medslm.data.rows import Rows
 from medslm.errors import MedslmError
-from medslm.models import load
+from medslm.models import load, source
+from medslm.models.base import resolve
+from medslm.models.lora import loras
 from medslm.recipe import Fingerprint
+
+if TYPE_CHECKING:
+    from medslm.train.planning import Plan
 
 SCHEMA = 1
 PACKAGES = ("medslm", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
@@ -92,3 +99,40 @@ def refuse_another(run: Path, earlier: Mapping[str, Any], fingerprint: Fingerpri
             f"{run} holds a run of another recipe ({fields}); give this one another --name or --runs folder, "
             f"or remove {run}"
         )
+
+
+def identity(planned: Plan) -> dict[str, Any]:
+    """The part of `run.json` that is known before training."""
+    recipe, base, built = planned.recipe, resolve(planned.recipe.base), planned.rows
+    found = source.find(base)
+    return {
+        "schema": SCHEMA,
+        "name": recipe.name,
+        "recipe": recipe.as_dict(),
+        "fingerprint": planned.fingerprint.digest,
+        "fingerprint_fields": dict(planned.fingerprint.fields),
+        "base": {
+            "name": recipe.base,
+            "hub_id": base.hub_id,
+            "license": base.license or found.license,
+            "source": found.kind,
+            "revision": found.revision,
+        },
+        "corpora": built.corpora,
+        "gates": built.gates,
+        "examples": {"train": len(built.train), "validation": len(built.validation), "too_long": _too_long(built)},
+        "template_hash": planned.renderer.template_hash,
+        "end_of_turn": planned.renderer.end_of_turn,
+        "instructions": sorted(built.fields),
+        "fields": built.fields,
+        "lora": asdict(loras[recipe.lora]),
+        "packages": packages(),
+        "python": python(),
+        "git": git(),
+        "machine": machine(planned.world_size, str(load.dtype(recipe.dtype)).removeprefix("torch.")),
+    }
+
+
+def _too_long(built: Rows) -> int:
+    """Examples that were dropped since they are longer than `max_length`."""
+    return sum(report["too_long"] for report in built.corpora.values())

@@ -19,11 +19,11 @@ from medslm.models import attention, fast, load
 from medslm.models.base import resolve
 from medslm.models.lora import loras
 from medslm.recipe import Sft
-from medslm.train import batches, checkpoint, planning, record, result, tracking
-from medslm.train.pace import Done, Pace
+from medslm.train import batches, checkpoint, execution, planning, record, result, tracking
+from medslm.train.execution import Execution
+from medslm.train.pace import Pace
 from medslm.train.planning import Plan, say
 from medslm.train.progress import Bar, Guard
-from medslm.train.way import Way
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -35,31 +35,35 @@ def train(recipe: Sft, folder: Path) -> None:
     Leaves `adapter/`, `run.json`, `loss.png` and `checkpoints/`. Raises `MedslmError` for bad input, a folder that
     holds another recipe's run, too little disk or memory, and a loss that is no number.
     """
-    planned = planning.plan(recipe, folder)
     earlier = record.started(folder)
+    finished = earlier is not None and earlier["status"] == "finished"
+    if not finished:
+        execution.require(recipe)  # before the rows, which may take long
+    planned = planning.plan(recipe, folder)
     if earlier is not None:
         record.refuse_another(folder, earlier, planned.fingerprint)
-        if earlier["status"] == "finished":
-            say(f"{folder} is finished already; remove it to train again. Next: make eval NAME={recipe.name}")
-            return
-    way = planning.choose(planned, earlier)
-    planning.describe(planned, way)
+    if finished:
+        say(f"{folder} is finished already; remove it to train again. Next: make eval NAME={recipe.name}")
+        return
+    newest = checkpoint.last(folder / "checkpoints")
+    chosen = planning.choose(planned, earlier["speed"]["optim"] if earlier and newest else None)
+    planning.describe(planned, chosen)
     set_seed(recipe.seed)  # TRL seeds too, but later: the adapter's matrices would differ from run to run
     model = load.with_new_adapter(
         load.model(resolve(recipe.base), recipe.quantization, recipe.dtype), loras[recipe.lora]
     )
     checkpoint.require_space(folder, model.num_parameters(only_trainable=True))
-    known = planning.identity(planned) | {"speed": way.as_dict() | {"paths": quicken(recipe, way, model)}}
+    known = record.identity(planned) | {"speed": chosen.as_dict() | {"paths": quicken(recipe, chosen, model)}}
     if PartialState().is_main_process:
         files.write_json(folder / "run.json", known | {"status": "running"})
-    _fit(planned, way, model, known)
+    _fit(planned, chosen, model, newest, known)
 
 
-def quicken(recipe: Sft, way: Way, model: PeftModel) -> dict[str, str]:
+def quicken(recipe: Sft, chosen: Execution, model: PeftModel) -> dict[str, str]:
     """Put the fast paths into the model, say which, and prove that packed documents do not see each other."""
     if recipe.packing:
-        attention.use(model, way.longest)
-    paths = fast.quicken(model, way.levels, way.offload, recipe.quantization == "fp8")
+        attention.use(model, chosen.longest)
+    paths = fast.quicken(model, chosen.levels, chosen.offload, recipe.quantization == "fp8")
     if recipe.packing:
         attention.prove(model)
     say("fast paths: " + "; ".join(f"{name}: {path}" for name, path in paths.items()))
@@ -136,9 +140,15 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         self._judging: tuple[int, batches.Loader] | None = None
 
     def train(self, *arguments: Any, **options: Any) -> Any:
-        """As TRL's; no thread outlives it."""
+        """As TRL's; no thread outlives it. Raises `MedslmError` if the memory does not suffice between the passes."""
         try:
             return super().train(*arguments, **options)
+        except torch.OutOfMemoryError as error:  # `pace` has tried everything within them
+            raise MedslmError(
+                f"the GPU's memory does not suffice for the step of {self.args.optim.value} after the passes, and smaller "
+                "passes would not help; close other programs, or choose optim=paged_adamw_8bit, a LoRA preset of lower "
+                "rank, quantization=nf4 or a smaller base"
+            ) from error
         finally:
             if self._ahead is not None:
                 self._ahead.close()
@@ -153,7 +163,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         if self._judging is None or self._judging[0] != size:
             layout = replace(self._layout, tokens_per_pass=size)
             rows = self.eval_dataset
-            self._judging = (size, batches.validation(rows, planning.lengths(rows), layout))
+            self._judging = (size, batches.validation(rows, batches.lengths(rows), layout))
         return self._judging[1]
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[batches.Batch], None]:
@@ -254,18 +264,15 @@ def trainer(planned: Plan, optim: str, pace: Pace, guard: Guard, report_to: list
     return built
 
 
-def _fit(planned: Plan, way: Way, model: PeftModel, known: dict[str, Any]) -> None:
-    folder = planned.folder
+def _fit(planned: Plan, chosen: Execution, model: PeftModel, newest: Path | None, known: dict[str, Any]) -> None:
     use_all_cores(planned.world_size)
-    newest = checkpoint.last(folder / "checkpoints")
-    done = Done(**checkpoint.done(newest))
-    guard = Guard(checkpoint.seconds(newest), done)
-    report_to, line = tracking.configure(folder, planned.fingerprint.digest[:16])
+    pace = Pace.of(model, chosen, checkpoint.done(newest))
+    guard = Guard(checkpoint.seconds(newest), pace.done)
+    report_to, line = tracking.configure(planned.folder, planned.fingerprint.digest[:16])
     say(line)
     if newest:
         say(f"going on from {newest.name}")
-    pace = Pace(model, way.tokens_per_pass, way.levels, way.offload, way.longest, done)
-    fitting = trainer(planned, way.optim, pace, guard, report_to)
+    fitting = trainer(planned, chosen.optim, pace, guard, report_to)
     fitting.train(resume_from_checkpoint=str(newest) if newest else None)
     PartialState().wait_for_everyone()
     if PartialState().is_main_process:

@@ -22,18 +22,47 @@ SHAPE = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 128,
 }
+LONGROPE = {"rope_type": "longrope", "rope_theta": 10_000.0, "original_max_position_embeddings": 64}
+"""Phi-4-mini's way: cosines and sines come times a factor above one."""
+
 FAMILY = {
     "llama": transformers.LlamaConfig(**SHAPE, head_dim=8),
     "llama with biases": transformers.LlamaConfig(**SHAPE, head_dim=8, attention_bias=True),
     "mistral with a window": transformers.MistralConfig(**SHAPE, sliding_window=5),
     "qwen2": transformers.Qwen2Config(**SHAPE),
     "qwen3": transformers.Qwen3Config(**SHAPE, head_dim=16),
+    "gemma": transformers.GemmaConfig(**SHAPE, head_dim=16),
+    "gemma3, windows in two layers of three": transformers.Gemma3TextConfig(
+        **SHAPE,
+        head_dim=16,
+        query_pre_attn_scalar=24,
+        sliding_window=5,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    "phi3": transformers.Phi3Config(**SHAPE, pad_token_id=0),
+    "phi3 with a window, heads rotated in part": transformers.Phi3Config(
+        **SHAPE,
+        pad_token_id=0,
+        sliding_window=5,
+        rope_parameters={
+            **LONGROPE,
+            "partial_rotary_factor": 0.75,
+            "short_factor": [1.0, 1.5, 2.0],
+            "long_factor": [2.0, 3.0, 4.0],
+        },
+    ),
+    "smollm3, one layer without rotation": transformers.SmolLM3Config(
+        **SHAPE, pad_token_id=0, no_rope_layers=[1, 0, 1]
+    ),
+    "smollm3 with a window": transformers.SmolLM3Config(
+        **SHAPE, pad_token_id=0, no_rope_layers=[1, 0, 1], use_sliding_window=True, sliding_window=5
+    ),
 }
 OTHERS = {
     "gpt2": transformers.GPT2Config(
         vocab_size=97, n_embd=32, n_layer=2, n_head=4, n_positions=128, attn_pdrop=0, resid_pdrop=0, embd_pdrop=0
     ),
-    "phi3": transformers.Phi3Config(**SHAPE, pad_token_id=0),
+    "granite": transformers.GraniteConfig(**SHAPE, residual_multiplier=0.5),
 }
 TARGETS = {"gpt2": ["c_attn", "c_proj", "c_fc"]}
 
@@ -41,11 +70,18 @@ TARGETS = {"gpt2": ["c_attn", "c_proj", "c_fc"]}
 def base(config: transformers.PreTrainedConfig) -> transformers.PreTrainedModel:
     """The same model for the same configuration."""
     torch.manual_seed(1)
-    return transformers.AutoModelForCausalLM.from_config(copy.deepcopy(config))
+    model = transformers.AutoModelForCausalLM.from_config(copy.deepcopy(config))
+    for name, parameter in model.named_parameters():
+        if name.endswith("norm.weight"):  # ones, or Gemma's zeros, would not tell one kind of norm from the other
+            parameter.data += 0.2 * torch.randn_like(parameter)
+    return model
 
 
 def adapted(
-    config: transformers.PreTrainedConfig, targets: str | list[str] = "all-linear", dropout: float = 0.0
+    config: transformers.PreTrainedConfig,
+    targets: str | list[str] = "all-linear",
+    dropout: float = 0.0,
+    dora: bool = False,
 ) -> peft.PeftModel:
     """A small random model with an adapter that does something."""
     lora = peft.LoraConfig(
@@ -54,6 +90,7 @@ def adapted(
         lora_alpha=6,
         target_modules=TARGETS.get(config.model_type, targets),
         lora_dropout=dropout,
+        use_dora=dora,
         fan_in_fan_out=config.model_type == "gpt2",
     )
     model = peft.get_peft_model(base(config), lora)

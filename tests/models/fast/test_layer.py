@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import peft
@@ -12,15 +13,21 @@ import transformers
 from medslm.errors import MedslmError
 from medslm.models import attention, fast, load
 from medslm.models.base import Base
+from medslm.models.fast import elementwise, frozen
+from medslm.models.fast.layer import Layer
 from medslm.models.passes import lay
 from models.fast import plain
+
+GEMMA = "gemma3, windows in two layers of three"
 
 
 @pytest.mark.parametrize("level", range(4))
 @pytest.mark.parametrize("name", plain.FAMILY)
 def test_a_hand_written_layer_has_the_loss_and_gradients_of_the_plain_one(name: str, level: int) -> None:
     model = plain.adapted(plain.FAMILY[name])
-    plain.agree(model, plain.quick(model, level), plain.packed())
+    quick = plain.quick(model, level)
+    assert sum(isinstance(part.forward, Layer) for part in quick.modules()) == 3
+    plain.agree(model, quick, plain.packed())
 
 
 @pytest.mark.parametrize("level", [0, 1])
@@ -30,9 +37,20 @@ def test_other_architectures_have_them_too(name: str, level: int) -> None:
     plain.agree(model, plain.quick(model, level), plain.packed())
 
 
-@pytest.mark.parametrize("targets", [["q_proj", "v_proj"], ["gate_proj", "o_proj"], ["down_proj"]])
-def test_linears_without_an_adapter_stay_as_they_are(targets: list[str]) -> None:
-    model = plain.adapted(plain.FAMILY["qwen3"], targets)
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [
+        ("qwen3", ["q_proj", "v_proj"]),
+        ("qwen3", ["gate_proj", "o_proj"]),
+        ("qwen3", ["down_proj"]),
+        ("phi3", ["qkv_proj"]),
+        ("phi3", ["gate_up_proj", "o_proj"]),
+        (GEMMA, ["k_proj", "up_proj"]),
+        (GEMMA, ["down_proj"]),
+    ],
+)
+def test_linears_without_an_adapter_stay_as_they_are(name: str, targets: list[str]) -> None:
+    model = plain.adapted(plain.FAMILY[name], targets)
     plain.agree(model, plain.quick(model, 3), plain.packed())
 
 
@@ -52,7 +70,7 @@ def test_what_a_fused_optimizer_has_changed_is_learnt() -> None:
     torch.testing.assert_close(curves[1], curves[0], rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "phi3", GEMMA])
 def test_dropout_is_the_same_whatever_is_recomputed(name: str) -> None:
     model = plain.adapted(plain.FAMILY[name], dropout=0.3)
     quick, one = plain.quick(model), plain.packed()
@@ -155,6 +173,19 @@ def test_an_eight_bit_base_has_nearly_the_loss_and_gradients_of_the_full_one(mon
     assert float(near.min()) > 0.95
 
 
+@pytest.mark.parametrize("level", [0, 3])
+@pytest.mark.parametrize("name", plain.FAMILY)
+def test_rows_in_eight_bits_are_those_of_what_is_multiplied(
+    name: str, level: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a quantisation that rounds nothing, the 8-bit path gives what the full one gives."""
+    monkeypatch.setattr("medslm.models.fast.paths.require_fp8", lambda dtype: None)
+    for user in (elementwise, frozen):
+        monkeypatch.setattr(user, "quantize", lambda rows: (rows.clone() / 2, torch.full((len(rows), 1), 2.0)))
+    model = plain.adapted(plain.FAMILY[name])
+    plain.agree(model, plain.quick(model, level, fp8=True), plain.packed())
+
+
 def test_eight_bits_are_refused_where_no_gpu_multiplies_them() -> None:
     with pytest.raises(
         MedslmError, match=r"quantization=fp8 needs a GPU .* and here is no GPU; use quantization=nf4 or none"
@@ -175,9 +206,29 @@ def test_as_many_levels_as_layers_are_wanted() -> None:
         fast.quicken(plain.adapted(plain.FAMILY["llama"]), [0, 1])
 
 
-def test_rotary_embeddings_of_a_part_of_each_head_go_another_way() -> None:
-    """What the hand-written layer does not compute, it must not be given."""
-    config = transformers.LlamaConfig(**plain.SHAPE, head_dim=8)
-    config.rope_parameters = {**config.rope_parameters, "partial_rotary_factor": 0.5}
-    switched = fast.quicken(plain.adapted(config))
-    assert "layers" not in switched and switched["lora"] == "21 linears, one function each"
+@pytest.mark.parametrize(
+    ("config", "number"),
+    [
+        (transformers.LlamaConfig(**plain.SHAPE, attention_dropout=0.1), 21),
+        (transformers.Phi3Config(**plain.SHAPE, pad_token_id=0, resid_pdrop=0.1), 12),
+        (transformers.LlamaConfig(**plain.SHAPE, hidden_act="gelu"), 21),
+    ],
+    ids=["dropout in attention", "dropout before a sum", "another activation"],
+)
+def test_what_the_hand_written_layer_does_not_compute_goes_another_way(
+    config: transformers.PreTrainedConfig, number: int
+) -> None:
+    model = plain.adapted(config)
+    quick = plain.quick(model).eval()
+    assert not any(isinstance(part.forward, Layer) for part in quick.modules())
+    assert fast.quicken(plain.adapted(config))["lora"] == f"{number} linears, one function each"
+    plain.agree(model.eval(), quick, plain.packed())
+
+
+def test_adapters_that_also_scale_rows_are_left_to_peft() -> None:
+    """DoRA in a layer written by hand would be trained as plain LoRA, and saved as DoRA."""
+    model = plain.adapted(plain.FAMILY["llama"], dora=True)
+    quick = copy.deepcopy(model)
+    attention.use(quick)
+    assert fast.quicken(quick)["lora"] == "0 linears, one function each"
+    plain.agree(model, quick, plain.packed())

@@ -28,7 +28,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from medslm.data.benchmark import benchmarks
 from medslm.data.example import Example, leaves
 from medslm.data.gates import near, overlap
 from medslm.data.gates.ngrams import Index, numbers, runs
@@ -95,9 +94,11 @@ class Screen:
         self._index(items)
 
     def _read(self, name: str, required: bool) -> list[Example]:
-        benchmark = benchmarks[name]
+        from medslm.data import given  # which knows the builders, and they the gates
+
         try:
-            items = list(benchmark.examples())
+            benchmark = given.benchmark(name)
+            items = [item for _, item in given.read(benchmark)]
         except MedslmError as error:
             if required:
                 raise MedslmError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,9 +20,15 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Quantized = tuple[torch.Tensor, torch.Tensor]
 """Rows in e4m3 (T, K) and their scales (T, 1) in float32."""
 
+Angles = tuple[torch.Tensor, torch.Tensor]
+"""Cosines and sines (T, R) of the first R of each head's D dimensions; the others are not rotated."""
+
 FP8 = torch.float8_e4m3fn
 FP8_MOST = 448.0
 """Largest finite value of e4m3 (OCP 8-bit floating point, 1.0)."""
+
+GELU_SLOPE, GELU_CUBE = 2 * math.sqrt(2 / math.pi), 0.044715
+"""GELU's approximation x (1 + tanh u) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3) (arXiv:1606.08415), is x sigmoid(2 u)."""
 
 
 @functools.cache
@@ -45,15 +52,40 @@ def by_kernel(function: Function) -> Function:
 
 
 @dataclass(frozen=True)
+class Norm:
+    """Root mean square normalisation over the last dimension (arXiv:1910.07467), rounded as transformers rounds it."""
+
+    weight: torch.Tensor
+    """(H,)"""
+
+    eps: float
+    one_more: bool = False
+    """Gemma's: times 1 + weight in float32, then rounded. Llama's is rounded, then times weight."""
+
+    def of(self, hidden: torch.Tensor) -> torch.Tensor:
+        """`hidden` (..., H), normalised."""
+        wide = hidden.float()
+        normal = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        if self.one_more:
+            return (normal * (1 + self.weight.float())).to(hidden.dtype)
+        return self.weight * normal.to(hidden.dtype)
+
+    def back(self, hidden: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """The gradient of `hidden`, in float32, from that of its normalisation."""
+        wide, weight = hidden.float(), self.weight.float()
+        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        through, normal = gradient.float() * (1 + weight if self.one_more else weight), wide * scale
+        return scale * (through - normal * (through * normal).mean(-1, keepdim=True))
+
+
+@dataclass(frozen=True)
 class Heads:
     """How a row of queries, keys and values is divided."""
 
     queries: int
     keys: int
-    weights: tuple[torch.Tensor, torch.Tensor] | None = None
-    """Of the normalisation of each query and key head, (D,) each (Qwen3, arXiv:2505.09388)."""
-
-    eps: float = 0.0
+    norms: tuple[Norm, Norm] | None = None
+    """Of each query and each key head (Qwen3, arXiv:2505.09388; Gemma 3, arXiv:2503.19786)."""
 
     def split(self, joined: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Views of queries, keys and values (T, heads, D) of (T, (queries + 2 keys) D)."""
@@ -63,110 +95,121 @@ class Heads:
 
 @by_kernel
 def rms_norm(
-    hidden: torch.Tensor, weight: torch.Tensor, eps: float, fp8: bool, add: torch.Tensor | None = None
+    hidden: torch.Tensor, norm: Norm, fp8: bool, add: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, Quantized | None]:
-    """Root mean square normalisation over the last dimension (arXiv:1910.07467), as transformers rounds it.
-
-    `add`, where given, is added to `hidden` first, in place.
-    """
+    """`hidden`, normalised. `add`, where given, is added to `hidden` first, in place."""
     if add is not None:
         hidden += add
-    normal = _normal(hidden, weight, eps)
+    normal = norm.of(hidden)
     return normal, quantize(normal) if fp8 else None
-
-
-def _normal(hidden: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    wide = hidden.float()
-    return weight * (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).to(hidden.dtype)
-
-
-def _normal_backward(hidden: torch.Tensor, weight: torch.Tensor, eps: float, gradient: torch.Tensor) -> torch.Tensor:
-    wide = hidden.float()
-    scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
-    through, normal = gradient.float() * weight.float(), wide * scale
-    return scale * (through - normal * (through * normal).mean(-1, keepdim=True))
 
 
 @by_kernel
 def rms_norm_backward(
-    hidden: torch.Tensor, weight: torch.Tensor, eps: float, gradient: torch.Tensor, past: torch.Tensor, fp8: bool
+    hidden: torch.Tensor, norm: Norm, gradient: torch.Tensor, past: torch.Tensor, fp8: bool
 ) -> tuple[torch.Tensor, torch.Tensor, Quantized | None]:
     """Gradient of `hidden`, which also went `past` the normalisation, and the normalised states. (T, H) each
 
     `gradient` is written over.
     """
-    back = (past.float() + _normal_backward(hidden, weight, eps, gradient)).to(hidden.dtype)
-    return back, _normal(hidden, weight, eps), quantize(back) if fp8 else None
+    back = (past.float() + norm.back(hidden, gradient)).to(hidden.dtype)
+    return back, norm.of(hidden), quantize(back) if fp8 else None
 
 
-def _rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary embedding (arXiv:2104.09864) in transformers' half-and-half layout. (T, heads, D), (T, 1, D)"""
-    first, second = heads.chunk(2, -1)
-    return heads * cos + torch.cat([-second, first], -1) * sin
+@by_kernel
+def outer_norm(hidden: torch.Tensor, norm: Norm, onto: torch.Tensor) -> torch.Tensor:
+    """The sum of `onto` and `hidden`, normalised. (T, H) each"""
+    return onto + norm.of(hidden)
 
 
-def _rotate_back(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+@by_kernel
+def outer_norm_backward(
+    hidden: torch.Tensor, norm: Norm, gradient: torch.Tensor, fp8: bool
+) -> tuple[torch.Tensor, Quantized | None]:
+    """Gradient of `hidden` (T, H); that of `onto` is `gradient`, which stays as it is."""
+    back = norm.back(hidden, gradient).to(hidden.dtype)
+    return back, quantize(back) if fp8 else None
+
+
+def _rotate(heads: torch.Tensor, angles: Angles) -> torch.Tensor:
+    """Rotary embedding (arXiv:2104.09864) in transformers' half-and-half layout. (T, heads, D)"""
+    cos, sin = (part[:, None] for part in angles)
+    turned, rest = heads.tensor_split([cos.shape[-1]], -1)
+    first, second = turned.chunk(2, -1)
+    return torch.cat([turned * cos + torch.cat([-second, first], -1) * sin, rest], -1)
+
+
+def _rotate_back(heads: torch.Tensor, angles: Angles) -> torch.Tensor:
     """The transpose of `_rotate`."""
-    first, second = (heads * sin).chunk(2, -1)
-    return heads * cos + torch.cat([second, -first], -1)
+    cos, sin = (part[:, None] for part in angles)
+    turned, rest = heads.tensor_split([cos.shape[-1]], -1)
+    first, second = (turned * sin).chunk(2, -1)
+    return torch.cat([turned * cos + torch.cat([second, -first], -1), rest], -1)
 
 
-def rope(joined: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: Heads) -> torch.Tensor:
-    """`joined` (T, (queries + 2 keys) D) with queries and keys rotated; written over, unless heads are normalised."""
-    out = joined if heads.weights is None else torch.empty_like(joined)
+def rope(joined: torch.Tensor, angles: Angles | None, heads: Heads) -> torch.Tensor:
+    """`joined` (T, (queries + 2 keys) D) with queries and keys rotated; written over, unless heads are normalised.
+
+    Without `angles` nothing is done: no architecture normalises heads that it does not rotate.
+    """
+    if angles is None:
+        return joined
+    out = joined if heads.norms is None else torch.empty_like(joined)
     if has_kernels(joined.device.type):
         from medslm.models.fast import rotation
 
-        rotation.rope(joined, out, cos, sin, heads)
+        rotation.rope(joined, out, angles, heads)
         return out
     queries, keys, values = heads.split(joined)
-    if heads.weights is not None:
-        queries, keys = (_normal(part, one, heads.eps) for part, one in zip((queries, keys), heads.weights))
-    parts = [_rotate(queries, cos[:, None], sin[:, None]), _rotate(keys, cos[:, None], sin[:, None]), values]
+    if heads.norms is not None:
+        queries, keys = (norm.of(part) for part, norm in zip((queries, keys), heads.norms))
+    parts = [_rotate(queries, angles), _rotate(keys, angles), values]
     return out.copy_(torch.cat([part.flatten(1) for part in parts], 1))
 
 
 def rope_backward(
-    parts: tuple[torch.Tensor, ...],
-    joined: torch.Tensor | None,
-    cos: torch.Tensor,
-    sin: torch.Tensor,
-    heads: Heads,
-    fp8: bool,
+    parts: tuple[torch.Tensor, ...], joined: torch.Tensor | None, angles: Angles | None, heads: Heads, fp8: bool
 ) -> tuple[torch.Tensor, Quantized | None]:
     """Gradient of what `rope` was given, from those of queries, keys and values; `joined`, if heads are normalised."""
-    if has_kernels(cos.device.type):
+    if angles is not None and has_kernels(parts[0].device.type):
         from medslm.models.fast import rotation
 
-        return rotation.rope_backward(parts, joined, cos, sin, heads, fp8)
-    turned = [_rotate_back(part, cos[:, None], sin[:, None]) for part in parts[:2]]
-    if heads.weights is not None and joined is not None:
+        return rotation.rope_backward(parts, joined, angles, heads, fp8)
+    turned = [part if angles is None else _rotate_back(part, angles) for part in parts[:2]]
+    if heads.norms is not None and joined is not None:
         before = heads.split(joined)
-        turned = [
-            _normal_backward(part, weight, heads.eps, gradient).to(part.dtype)
-            for part, weight, gradient in zip(before, heads.weights, turned)
-        ]
+        turned = [norm.back(part, gradient).to(part.dtype) for part, norm, gradient in zip(before, heads.norms, turned)]
     back = torch.cat([part.flatten(1) for part in (*turned, parts[2])], 1)
     return back, quantize(back) if fp8 else None
 
 
+def _inner(gate: torch.Tensor, gelu: bool) -> tuple[torch.Tensor, torch.Tensor | float]:
+    """What SiLU(x) = x sigmoid(x), or GELU(x), takes the sigmoid of, and the derivative of that."""
+    if not gelu:
+        return gate, 1.0
+    square = GELU_CUBE * gate * gate
+    return GELU_SLOPE * gate * (1 + square), GELU_SLOPE * (1 + 3 * square)
+
+
 @by_kernel
-def swiglu(joined: torch.Tensor, fp8: bool) -> tuple[torch.Tensor, Quantized | None]:
-    """SiLU of the gate times the up projection (arXiv:2002.05202). (T, 2 I) -> (T, I)"""
+def gated(joined: torch.Tensor, gelu: bool, fp8: bool) -> tuple[torch.Tensor, Quantized | None]:
+    """SiLU, or GELU, of the gate times the up projection (arXiv:2002.05202). (T, 2 I) -> (T, I)"""
     gate, up = joined.chunk(2, 1)
-    product = torch.nn.functional.silu(gate.float()).to(joined.dtype) * up
+    inner, _ = _inner(gate.float(), gelu)
+    product = (gate.float() * torch.sigmoid(inner)).to(joined.dtype) * up
     return product, quantize(product) if fp8 else None
 
 
 @by_kernel
-def swiglu_backward(
-    joined: torch.Tensor, gradient: torch.Tensor, fp8: bool
+def gated_backward(
+    joined: torch.Tensor, gradient: torch.Tensor, gelu: bool, fp8: bool
 ) -> tuple[torch.Tensor, torch.Tensor, Quantized | None]:
     """Gradient of `joined` (T, 2 I), and the product once more (T, I); both inputs are written over."""
     gate, up = (part.float() for part in joined.chunk(2, 1))
-    sigmoid = torch.sigmoid(gate)
+    inner, slope = _inner(gate, gelu)
+    sigmoid = torch.sigmoid(inner)
     active = gate * sigmoid
-    of_gate = gradient.float() * up * sigmoid * (1 + gate * (1 - sigmoid))
+    of_gate = gradient.float() * up * sigmoid * (1 + gate * slope * (1 - sigmoid))
     back = torch.cat([of_gate, gradient.float() * active], 1).to(joined.dtype)
     return back, active.to(joined.dtype) * up.to(joined.dtype), quantize(back) if fp8 else None
 

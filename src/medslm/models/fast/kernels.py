@@ -7,53 +7,83 @@ Rows are contiguous. `FP8` also gives each row in e4m3 with its scale, while it 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import triton
 import triton.language as tl
+
+if TYPE_CHECKING:
+    from medslm.models.fast.elementwise import Norm
 
 Quantized = tuple[torch.Tensor, torch.Tensor]
 """Rows in e4m3 (T, K) and their scales (T, 1) in float32."""
 
 
 def rms_norm(
-    hidden: torch.Tensor, weight: torch.Tensor, eps: float, fp8: bool, add: torch.Tensor | None = None
+    hidden: torch.Tensor, norm: Norm, fp8: bool, add: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, Quantized | None]:
     """As `elementwise.rms_norm`."""
     rows, size = hidden.shape
     normal, quantized = torch.empty_like(hidden), room(rows, size, hidden, fp8)
     more, where = hidden if add is None else add, places(quantized, normal)
-    _rms_norm[(rows,)](hidden, more, weight, normal, *where, eps, size, add is not None, fp8, **_block(size))
+    kind = {"ONE_MORE": norm.one_more, "ADD": add is not None, "ONTO": False, "FP8": fp8}
+    _rms_norm[(rows,)](hidden, more, norm.weight, normal, *where, norm.eps, size, **kind, **_block(size))
     return normal, quantized
 
 
+def outer_norm(hidden: torch.Tensor, norm: Norm, onto: torch.Tensor) -> torch.Tensor:
+    """As `elementwise.outer_norm`."""
+    rows, size = hidden.shape
+    total = torch.empty_like(hidden)
+    kind = {"ONE_MORE": norm.one_more, "ADD": False, "ONTO": True, "FP8": False}
+    _rms_norm[(rows,)](hidden, onto, norm.weight, total, total, total, norm.eps, size, **kind, **_block(size))
+    return total
+
+
 def rms_norm_backward(
-    hidden: torch.Tensor, weight: torch.Tensor, eps: float, gradient: torch.Tensor, past: torch.Tensor, fp8: bool
+    hidden: torch.Tensor, norm: Norm, gradient: torch.Tensor, past: torch.Tensor, fp8: bool
 ) -> tuple[torch.Tensor, torch.Tensor, Quantized | None]:
     """As `elementwise.rms_norm_backward`; the normalised states are written over `gradient`."""
-    rows, size = hidden.shape
-    back, quantized = torch.empty_like(hidden), room(rows, size, hidden, fp8)
-    where = places(quantized, back)
-    _rms_norm_backward[(rows,)](hidden, weight, gradient, past, back, *where, eps, size, fp8, **_block(size))
+    back, quantized = _back(hidden, norm, gradient, past, fp8)
     return back, gradient, quantized
 
 
-def swiglu(joined: torch.Tensor, fp8: bool) -> tuple[torch.Tensor, Quantized | None]:
-    """As `elementwise.swiglu`."""
+def outer_norm_backward(
+    hidden: torch.Tensor, norm: Norm, gradient: torch.Tensor, fp8: bool
+) -> tuple[torch.Tensor, Quantized | None]:
+    """As `elementwise.outer_norm_backward`."""
+    return _back(hidden, norm, gradient, None, fp8)
+
+
+def _back(
+    hidden: torch.Tensor, norm: Norm, gradient: torch.Tensor, past: torch.Tensor | None, fp8: bool
+) -> tuple[torch.Tensor, Quantized | None]:
+    rows, size = hidden.shape
+    back, quantized = torch.empty_like(hidden), room(rows, size, hidden, fp8)
+    beside, where = gradient if past is None else past, places(quantized, back)
+    kind = {"ONE_MORE": norm.one_more, "PAST": past is not None, "FP8": fp8}
+    _rms_norm_backward[(rows,)](
+        hidden, norm.weight, gradient, beside, back, *where, norm.eps, size, **kind, **_block(size)
+    )
+    return back, quantized
+
+
+def gated(joined: torch.Tensor, gelu: bool, fp8: bool) -> tuple[torch.Tensor, Quantized | None]:
+    """As `elementwise.gated`."""
     rows, size = joined.shape[0], joined.shape[1] // 2
     product, quantized = joined.new_empty(rows, size), room(rows, size, joined, fp8)
-    _swiglu[(rows,)](joined, product, *places(quantized, product), size, fp8, **_block(size))
+    _gated[(rows,)](joined, product, *places(quantized, product), size, gelu, fp8, **_block(size))
     return product, quantized
 
 
-def swiglu_backward(
-    joined: torch.Tensor, gradient: torch.Tensor, fp8: bool
+def gated_backward(
+    joined: torch.Tensor, gradient: torch.Tensor, gelu: bool, fp8: bool
 ) -> tuple[torch.Tensor, torch.Tensor, Quantized | None]:
-    """As `elementwise.swiglu_backward`, written over `joined` and `gradient`."""
+    """As `elementwise.gated_backward`, written over `joined` and `gradient`."""
     rows, size = gradient.shape
     quantized = room(rows, 2 * size, joined, fp8)
-    _swiglu_backward[(rows,)](joined, gradient, *places(quantized, joined), size, fp8, **_block(size))
+    _gated_backward[(rows,)](joined, gradient, *places(quantized, joined), size, gelu, fp8, **_block(size))
     return joined, gradient, quantized
 
 
@@ -113,69 +143,97 @@ def _keep(values, scales, row, columns, mask, y, width):
 
 
 @triton.jit
+def weigh(normal, weight, kind: tl.constexpr, ONE_MORE: tl.constexpr):
+    """Normalised values times the norm's weight, in float32 (`elementwise.Norm`)."""
+    return normal * (1.0 + weight) if ONE_MORE else normal.to(kind).to(tl.float32) * weight
+
+
+@triton.jit
 def _rms_norm(
-    hidden, add, weight, normal, values, scales, eps, size, ADD: tl.constexpr, FP8: tl.constexpr, BLOCK: tl.constexpr
-):
+    hidden, other, weight, normal, values, scales, eps, size, ONE_MORE: tl.constexpr, ADD: tl.constexpr,
+    ONTO: tl.constexpr, FP8: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """`other` is what is added to the states before they are normalised (ADD) or afterwards (ONTO)."""
     row, columns = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
     mask = columns < size
-    x = tl.load(hidden + row * size + columns, mask, 0.0).to(tl.float32)
+    at = row * size + columns
+    x = tl.load(hidden + at, mask, 0.0).to(tl.float32)
     w = tl.load(weight + columns, mask, 0.0).to(tl.float32)
-    kind = normal.dtype.element_ty
+    kind: tl.constexpr = normal.dtype.element_ty
     if ADD:
-        x = (x + tl.load(add + row * size + columns, mask, 0.0).to(tl.float32)).to(kind)
-        tl.store(hidden + row * size + columns, x, mask)
+        x = (x + tl.load(other + at, mask, 0.0).to(tl.float32)).to(kind)
+        tl.store(hidden + at, x, mask)
         x = x.to(tl.float32)
-    y = ((x * tl.rsqrt(tl.sum(x * x, 0) / size + eps)).to(kind).to(tl.float32) * w).to(kind)
-    tl.store(normal + row * size + columns, y, mask)
+    y = weigh(x * tl.rsqrt(tl.sum(x * x, 0) / size + eps), w, kind, ONE_MORE).to(kind)
+    if ONTO:
+        y = (y.to(tl.float32) + tl.load(other + at, mask, 0.0).to(tl.float32)).to(kind)
+    tl.store(normal + at, y, mask)
     if FP8:
         _keep(values, scales, row, columns, mask, y.to(tl.float32), size)
 
 
 @triton.jit
 def _rms_norm_backward(
-    hidden, weight, gradient, past, back, values, scales, eps, size, FP8: tl.constexpr, BLOCK: tl.constexpr
-):
+    hidden, weight, gradient, past, back, values, scales, eps, size, ONE_MORE: tl.constexpr, PAST: tl.constexpr,
+    FP8: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """With PAST, the normalised states are written over the gradient."""
     row, columns = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
     mask = columns < size
     at = row * size + columns
     x = tl.load(hidden + at, mask, 0.0).to(tl.float32)
     w = tl.load(weight + columns, mask, 0.0).to(tl.float32)
-    through = tl.load(gradient + at, mask, 0.0).to(tl.float32) * w
-    beside = tl.load(past + at, mask, 0.0).to(tl.float32)
+    through = tl.load(gradient + at, mask, 0.0).to(tl.float32) * (1.0 + w if ONE_MORE else w)
     scale = tl.rsqrt(tl.sum(x * x, 0) / size + eps)
-    kind = back.dtype.element_ty
+    kind: tl.constexpr = back.dtype.element_ty
     y = x * scale
-    whole = (beside + scale * (through - y * (tl.sum(through * y, 0) / size))).to(kind)
+    whole = scale * (through - y * (tl.sum(through * y, 0) / size))
+    if PAST:
+        whole += tl.load(past + at, mask, 0.0).to(tl.float32)
+        tl.store(gradient + at, weigh(y, w, kind, ONE_MORE).to(kind), mask)
+    whole = whole.to(kind)
     tl.store(back + at, whole, mask)
-    tl.store(gradient + at, (y.to(kind).to(tl.float32) * w).to(kind), mask)
     if FP8:
         _keep(values, scales, row, columns, mask, whole.to(tl.float32), size)
 
 
 @triton.jit
-def _swiglu(joined, product, values, scales, size, FP8: tl.constexpr, BLOCK: tl.constexpr):
+def _sigmoid(gate, GELU: tl.constexpr):
+    """What SiLU or GELU multiply x with, and the derivative of what it is the sigmoid of (`elementwise`)."""
+    if GELU:
+        square = 0.044715 * gate * gate
+        sigmoid = tl.sigmoid(1.5957691216057308 * gate * (1.0 + square))
+        slope = 1.5957691216057308 * (1.0 + 3.0 * square)
+    else:
+        sigmoid, slope = tl.sigmoid(gate), 1.0
+    return sigmoid, slope
+
+
+@triton.jit
+def _gated(joined, product, values, scales, size, GELU: tl.constexpr, FP8: tl.constexpr, BLOCK: tl.constexpr):
     row, columns = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
     mask = columns < size
     at = joined + row * 2 * size + columns
     gate, up = tl.load(at, mask, 0.0).to(tl.float32), tl.load(at + size, mask, 0.0).to(tl.float32)
     kind = product.dtype.element_ty
-    y = ((gate * tl.sigmoid(gate)).to(kind).to(tl.float32) * up).to(kind)
+    sigmoid, _ = _sigmoid(gate, GELU)
+    y = ((gate * sigmoid).to(kind).to(tl.float32) * up).to(kind)
     tl.store(product + row * size + columns, y, mask)
     if FP8:
         _keep(values, scales, row, columns, mask, y.to(tl.float32), size)
 
 
 @triton.jit
-def _swiglu_backward(joined, gradient, values, scales, size, FP8: tl.constexpr, BLOCK: tl.constexpr):
+def _gated_backward(joined, gradient, values, scales, size, GELU: tl.constexpr, FP8: tl.constexpr, BLOCK: tl.constexpr):
     row, columns = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
     mask = columns < size
     at = joined + row * 2 * size + columns
     gate, up = tl.load(at, mask, 0.0).to(tl.float32), tl.load(at + size, mask, 0.0).to(tl.float32)
     back = tl.load(gradient + row * size + columns, mask, 0.0).to(tl.float32)
-    sigmoid = tl.sigmoid(gate)
+    sigmoid, slope = _sigmoid(gate, GELU)
     active = gate * sigmoid
     kind = joined.dtype.element_ty
-    of_gate = (back * up * sigmoid * (1 + gate * (1 - sigmoid))).to(kind)
+    of_gate = (back * up * sigmoid * (1 + gate * slope * (1 - sigmoid))).to(kind)
     of_up = (back * active).to(kind)
     tl.store(at, of_gate, mask)
     tl.store(at + size, of_up, mask)
@@ -199,18 +257,9 @@ def _quantize(rows, values, scales, size, BLOCK: tl.constexpr):
 
 @triton.jit
 def _unpack_nf4(
-    packed,
-    absmax,
-    codes,
-    outer,
-    offset,
-    levels,
-    into,
-    number,
-    BYTES: tl.constexpr,
-    OUTER: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+    packed, absmax, codes, outer, offset, levels, into, number,
+    BYTES: tl.constexpr, OUTER: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = place < number
     byte = tl.load(packed + place, mask, 0).to(tl.int32)

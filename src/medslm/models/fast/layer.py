@@ -1,37 +1,39 @@
-"""A decoder layer of the Llama family as one function with its backward pass by hand.
+"""A decoder layer of Llama's family as one function with its backward pass by hand.
 
     h1 = h + o(attention(rope(qkv(norm(h)))))        h2 = h1 + down(silu(gate) * up) with gate, up = gate_up(norm(h1))
 
 What transformers and PEFT spread over some forty operations is here eight matrix products with their sums as epilogues,
-and five kernels between them. Normalised states and SiLU products are cheap and never kept; of the rest the layer keeps
-what its level says, and computes what it did not keep once more on the way back.
+and five kernels between them. Gemma 3 also normalises what o and down give, before it is added (`Family.outer`).
+Normalised states and products of the gate are cheap and never kept; of the rest the layer keeps what its level says, and
+computes what it did not keep once more on the way back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from medslm.models import attention
 from medslm.models.fast import elementwise
-from medslm.models.fast.elementwise import Heads
+from medslm.models.fast.elementwise import Angles, Heads, Norm, Quantized
+from medslm.models.fast.family import FAMILY, GELU, activation
 from medslm.models.fast.group import Group, Low
 
-FAMILY = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-"""`model_type` of the architectures whose layers are these."""
+QKV, OUT, GATE_UP, DOWN = range(4)
+"""The groups of a layer's linears, in order."""
 
 
 @dataclass
 class Tape:
     """What a layer's forward pass leaves for its backward pass. T tokens, H hidden size, I intermediate size."""
 
-    hidden: torch.Tensor | None = None
+    hidden: torch.Tensor
     """(T, H): the layer's input; always kept, on the host if it is offloaded."""
 
     joined: torch.Tensor | None = None
-    """(T, (queries + 2 keys) D): the heads before they are normalised (Qwen3 only)."""
+    """(T, (queries + 2 keys) D): the heads before they are normalised (Qwen3 and Gemma 3 only)."""
 
     heads: tuple[torch.Tensor, ...] = ()
     """Queries, keys and values (T, heads, D) as attention took them."""
@@ -39,24 +41,27 @@ class Tape:
     mixed: torch.Tensor | None = None
     """(T, heads, D): what attention gave, with its own graph."""
 
-    middle: torch.Tensor | None = None
+    projected: torch.Tensor | None = None
+    """(T, H): what o gave, before it is normalised (Gemma 3 only)."""
+
+    middle: Any = None
     """(T, H): the states between attention and MLP."""
 
     gate_up: Any = None
     """(T, 2 I)."""
 
-    low: tuple[Low | None, ...] = (None, None, None, None)
-    """x A^T of the four groups: qkv, o, gate_up, down; small, and always kept."""
+    contracted: torch.Tensor | None = None
+    """(T, H): what down gave, before it is normalised (Gemma 3 only); kept at level 2, for another product gives it."""
+
+    low: list[Low | None] = field(default_factory=lambda: [None] * 4)
+    """x A^T of each group; small, and always kept."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """What all layers of a pass share."""
+    """What all layers of one kind share in a pass."""
 
-    cos: torch.Tensor
-    """(T, D)"""
-
-    sin: torch.Tensor
+    angles: Angles | None
     boundaries: torch.Tensor
     longest: int
     keep: bool
@@ -67,23 +72,25 @@ class Layer:
     """Takes the place of a decoder layer's `forward` for packed passes; anything else goes to the layer's own."""
 
     def __init__(self, layer: Any, config: Any, dtype: torch.dtype, fp8: bool, level: int, offload: bool) -> None:
-        inner, mlp = layer.self_attn, layer.mlp
+        family, inner, mlp = FAMILY[config.model_type], layer.self_attn, layer.mlp
         self.level, self.offload = level, offload
         self._own = layer.forward
-        self._qkv = Group(inner, ("q_proj", "k_proj", "v_proj"), dtype, fp8)
-        self._o = Group(inner, ("o_proj",), dtype, fp8)
-        self._gate_up = Group(mlp, ("gate_proj", "up_proj"), dtype, fp8)
-        self._down = Group(mlp, ("down_proj",), dtype, fp8)
-        self._norms = (layer.input_layernorm, layer.post_attention_layernorm)
-        self._heads = Heads(config.num_attention_heads, config.num_key_value_heads, *_head_norms(inner))
-        self._scale = inner.scaling
-        windowed = getattr(inner, "sliding_window", None) if config.model_type != "mistral" else config.sliding_window
-        self._window = windowed
-
-    @property
-    def groups(self) -> tuple[Group, ...]:
+        self.groups = (
+            Group(inner, family.qkv, dtype, fp8),
+            Group(inner, ("o_proj",), dtype, fp8),
+            Group(mlp, family.gate_up, dtype, fp8),
+            Group(mlp, ("down_proj",), dtype, fp8),
+        )
         """Query, key and value; output; gate and up; down."""
-        return self._qkv, self._o, self._gate_up, self._down
+        self._norms = _norms(layer, family.norms, config)
+        self._outer = _norms(layer, family.outer, config) if family.outer else None
+        of_heads = _norms(inner, ("q_norm", "k_norm"), config) if hasattr(inner, "q_norm") else None
+        self._heads = Heads(config.num_attention_heads, config.num_key_value_heads, of_heads)
+        self._rotates = getattr(inner, "use_rope", True)  # every fourth layer of SmolLM3 does not
+        self._gelu = GELU[activation(config)]
+        self._scale = inner.scaling
+        # where the attention module knows no window of its own (Mistral, Phi-3), that of the configuration holds
+        self._window = getattr(inner if hasattr(inner, "sliding_window") else config, "sliding_window", None)
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -97,26 +104,32 @@ class Layer:
             own: torch.Tensor = self._own(hidden_states, *args, **kwargs)
             return own
         cos, sin = kwargs["position_embeddings"]
-        call = Call(cos[0], sin[0], boundaries, kwargs["max_length_q"], torch.is_grad_enabled())
+        angles = (cos[0], sin[0]) if self._rotates else None
+        call = Call(angles, boundaries, kwargs["max_length_q"], torch.is_grad_enabled())
         done: torch.Tensor = _Function.apply(hidden_states.squeeze(0), self, call, *self.parameters)  # type: ignore[no-untyped-call]
         return done.unsqueeze(0)
 
     def run(self, hidden: torch.Tensor, call: Call) -> tuple[torch.Tensor, Tape]:
         """The layer's output (T, H) and what was kept on the way."""
         tape = Tape(hidden)
-        low_qkv = self._attend(tape, call)
-        tape.middle, low_o = self._o.forward(_flat(tape.mixed))
-        low_gate_up = self._expand(tape, add=hidden)
-        product, rows = elementwise.swiglu(tape.gate_up, self._down.fp8)
-        output, low_down = self._down.forward(product, rows=rows)
-        tape.low = (low_qkv, low_o, low_gate_up, low_down)
-        return output.add_(tape.middle), tape
+        self._attend(tape, call)
+        self._expand(tape, self._project(tape))
+        output = self._contract(tape)
+        if self._outer is None:
+            return output.add_(tape.middle), tape
+        tape.contracted = output
+        return elementwise.outer_norm(output, self._outer[1], tape.middle), tape
 
-    def _attend(self, tape: Tape, call: Call) -> Low | None:
+    def _through(self, number: int, tape: Tape, x: torch.Tensor, rows: Quantized | None = None) -> torch.Tensor:
+        """What a group of linears makes of x (T, K), which `rows` is in e4m3. (T, N)"""
+        y, tape.low[number] = self.groups[number].forward(x, tape.low[number], rows)
+        return y
+
+    def _attend(self, tape: Tape, call: Call) -> None:
         """From the layer's input to what attention gives."""
-        normal, rows = _normal(self._norms[0], tape.hidden, self._qkv.fp8)
-        joined, low = self._qkv.forward(normal, tape.low[0], rows)
-        turned = elementwise.rope(joined, call.cos, call.sin, self._heads)
+        normal, rows = elementwise.rms_norm(tape.hidden, self._norms[0], self.groups[QKV].fp8)
+        joined = self._through(QKV, tape, normal, rows)
+        turned = elementwise.rope(joined, call.angles, self._heads)
         tape.joined = None if turned is joined else joined
         tape.heads = tuple(part.detach().requires_grad_(call.keep) for part in self._heads.split(turned))
         with torch.set_grad_enabled(call.keep):
@@ -124,94 +137,103 @@ class Layer:
             tape.mixed = attention.isolated(
                 queries, keys, values, call.boundaries, call.longest, self._scale, self._window
             )
-        return low
 
-    def _expand(self, tape: Tape, add: torch.Tensor | None = None) -> Low | None:
+    def _project(self, tape: Tape) -> torch.Tensor | None:
+        """To the states between attention and MLP; what is given back is still to be added to them."""
+        tape.middle = self._through(OUT, tape, _flat(tape.mixed))
+        if self._outer is None:
+            return tape.hidden  # the next norm adds it while it reads both
+        tape.projected, tape.middle = tape.middle, elementwise.outer_norm(tape.middle, self._outer[0], tape.hidden)
+        return None
+
+    def _expand(self, tape: Tape, add: torch.Tensor | None = None) -> None:
         """From the states between attention and MLP, to which `add` is still to be added, to gate and up."""
-        normal, rows = _normal(self._norms[1], tape.middle, self._gate_up.fp8, add)
-        tape.gate_up, low = self._gate_up.forward(normal, tape.low[2], rows)
-        return low
+        normal, rows = elementwise.rms_norm(tape.middle, self._norms[1], self.groups[GATE_UP].fp8, add)
+        tape.gate_up = self._through(GATE_UP, tape, normal, rows)
+
+    def _contract(self, tape: Tape) -> torch.Tensor:
+        """From gate and up to what the MLP gives."""
+        product, rows = elementwise.gated(tape.gate_up, self._gelu, self.groups[DOWN].fp8)
+        return self._through(DOWN, tape, product, rows)
 
     def drop(self, tape: Tape) -> None:
         """Let go of what this level computes again."""
         if self.level >= 1:
             tape.gate_up = None
         if self.level >= 2:
-            tape.middle = None
+            tape.projected = tape.middle = None
         if self.level >= 3:
-            tape.joined, tape.heads, tape.mixed = None, (), None
-        if self.offload and tape.hidden is not None and tape.hidden.device.type == "cuda":
+            tape.joined, tape.heads, tape.mixed, tape.contracted = None, (), None, None
+        if self.offload and tape.hidden.device.type == "cuda":
             away = torch.empty_like(tape.hidden, device="cpu", pin_memory=True)
             tape.hidden = away.copy_(tape.hidden, non_blocking=True)
 
     def restore(self, tape: Tape, call: Call) -> None:
         """Compute again what was let go."""
-        assert tape.hidden is not None
-        tape.hidden = tape.hidden.to(call.cos.device, non_blocking=True)
+        tape.hidden = tape.hidden.to(call.boundaries.device, non_blocking=True)
         with torch.no_grad():
             if tape.mixed is None:
                 self._attend(tape, call)
-            add = None
-            if tape.middle is None:
-                tape.middle, _ = self._o.forward(_flat(tape.mixed), tape.low[1])
-                add = tape.hidden
+            add = self._project(tape) if tape.middle is None else None
             if tape.gate_up is None:
                 self._expand(tape, add)
+            if self._outer is not None and tape.contracted is None:
+                tape.contracted = self._contract(tape)
 
     def back(self, of_output: torch.Tensor, tape: Tape, call: Call) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The gradient of the layer's input (T, H) and those of `parameters`."""
-        of_product, of_low = self._down.backward(of_output, tape.low[3])
-        of_gate_up, product, rows = elementwise.swiglu_backward(tape.gate_up, of_product, self._gate_up.fp8)
+        _, o, gate_up, down = self.groups
+        of_contracted, rows = self._back_outer(1, tape.contracted, of_output, None, down.fp8)
+        tape.contracted = None
+        of_product, of_low = down.backward(of_contracted, tape.low[DOWN], rows)
+        of_gate_up, product, rows = elementwise.gated_backward(tape.gate_up, of_product, self._gelu, gate_up.fp8)
         tape.gate_up = None
-        down = self._down.gradients(of_output, tape.low[3], of_low, product)
-        del product, of_product
-        of_normal, of_low = self._gate_up.backward(of_gate_up, tape.low[2], rows)
-        of_middle, normal, rows = _normal_backward(self._norms[1], tape.middle, of_normal, of_output, self._o.fp8)
+        last = down.gradients(of_contracted, tape.low[DOWN], of_low, product)
+        del product, of_product, of_contracted
+        of_normal, of_low = gate_up.backward(of_gate_up, tape.low[GATE_UP], rows)
+        of_middle, normal, rows = elementwise.rms_norm_backward(
+            tape.middle, self._norms[1], of_normal, of_output, o.fp8 and self._outer is None
+        )
         tape.middle = None
-        gate_up = self._gate_up.gradients(of_gate_up, tape.low[2], of_low, normal)
+        third = gate_up.gradients(of_gate_up, tape.low[GATE_UP], of_low, normal)
         del of_gate_up, normal, of_normal
         of_hidden, first = self._back_attention(of_middle, rows, tape, call)
-        return of_hidden, [*first, *gate_up, *down]
+        return of_hidden, [*first, *third, *last]
 
     def _back_attention(
-        self, of_middle: torch.Tensor, rows: elementwise.Quantized | None, tape: Tape, call: Call
+        self, of_middle: torch.Tensor, rows: Quantized | None, tape: Tape, call: Call
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        of_mixed, of_low = self._o.backward(of_middle, tape.low[1], rows)
-        o = self._o.gradients(of_middle, tape.low[1], of_low, _flat(tape.mixed))
+        qkv, o = self.groups[QKV], self.groups[OUT]
+        of_projected, rows = self._back_outer(0, tape.projected, of_middle, rows, o.fp8)
+        tape.projected = None
+        of_mixed, of_low = o.backward(of_projected, tape.low[OUT], rows)
+        second = o.gradients(of_projected, tape.low[OUT], of_low, _flat(tape.mixed))
+        del of_projected
         assert tape.mixed is not None
         of_heads = torch.autograd.grad(tape.mixed, tape.heads, of_mixed.view(tape.mixed.shape))
         tape.mixed, tape.heads = None, ()
-        of_joined, rows = elementwise.rope_backward(
-            of_heads, tape.joined, call.cos, call.sin, self._heads, self._qkv.fp8
-        )
+        of_joined, rows = elementwise.rope_backward(of_heads, tape.joined, call.angles, self._heads, qkv.fp8)
         del of_heads, of_mixed
-        of_normal, of_low = self._qkv.backward(of_joined, tape.low[0], rows)
-        of_hidden, normal, _ = _normal_backward(self._norms[0], tape.hidden, of_normal, of_middle, False)
-        qkv = self._qkv.gradients(of_joined, tape.low[0], of_low, normal)
-        return of_hidden, [*qkv, *o]
+        of_normal, of_low = qkv.backward(of_joined, tape.low[QKV], rows)
+        of_hidden, normal, _ = elementwise.rms_norm_backward(tape.hidden, self._norms[0], of_normal, of_middle, False)
+        return of_hidden, [*qkv.gradients(of_joined, tape.low[QKV], of_low, normal), *second]
+
+    def _back_outer(
+        self, number: int, given: Any, gradient: torch.Tensor, rows: Quantized | None, fp8: bool
+    ) -> tuple[torch.Tensor, Quantized | None]:
+        """From the gradient of a sum of states to that of what o or down has given to it, and that in e4m3."""
+        if self._outer is None:
+            return gradient, rows
+        found: tuple[torch.Tensor, Quantized | None]
+        found = elementwise.outer_norm_backward(given, self._outer[number], gradient, fp8)
+        return found
 
 
-def _head_norms(inner: Any) -> tuple[tuple[torch.Tensor, torch.Tensor] | None, float]:
-    if not hasattr(inner, "q_norm"):
-        return None, 0.0
-    return (inner.q_norm.weight, inner.k_norm.weight), inner.q_norm.variance_epsilon
-
-
-def _normal(
-    norm: Any, hidden: Any, fp8: bool, add: torch.Tensor | None = None
-) -> tuple[torch.Tensor, elementwise.Quantized | None]:
-    """What a normalisation module of transformers gives."""
-    done: tuple[torch.Tensor, elementwise.Quantized | None]
-    done = elementwise.rms_norm(hidden, norm.weight, norm.variance_epsilon, fp8, add)
-    return done
-
-
-def _normal_backward(
-    norm: Any, hidden: Any, gradient: torch.Tensor, past: torch.Tensor, fp8: bool
-) -> tuple[torch.Tensor, torch.Tensor, elementwise.Quantized | None]:
-    done: tuple[torch.Tensor, torch.Tensor, elementwise.Quantized | None]
-    done = elementwise.rms_norm_backward(hidden, norm.weight, norm.variance_epsilon, gradient, past, fp8)
-    return done
+def _norms(owner: Any, names: tuple[str, str], config: Any) -> tuple[Norm, Norm]:
+    """Two normalisation modules of transformers."""
+    one_more = FAMILY[config.model_type].one_more
+    first, second = (Norm(getattr(owner, name).weight, config.rms_norm_eps, one_more) for name in names)
+    return first, second
 
 
 class _Function(torch.autograd.Function):

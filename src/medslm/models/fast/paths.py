@@ -12,9 +12,10 @@ import torch.utils.checkpoint
 from medslm.errors import MedslmError
 from medslm.models import attention
 from medslm.models.fast.elementwise import has_kernels
+from medslm.models.fast.family import by_hand
 from medslm.models.fast.group import adapter_of
 from medslm.models.fast.head import LinearCrossEntropy
-from medslm.models.fast.layer import FAMILY, Layer
+from medslm.models.fast.layer import Layer
 from medslm.models.fast.linear import Linear
 from medslm.models.passes import Pass
 
@@ -35,7 +36,7 @@ def quicken(model: Any, levels: Sequence[int] = (), offload: bool = False, fp8: 
     layers = _layers(base)
     on_gpu = base.device.type == "cuda"
     switched = {"attention": "torch varlen" if on_gpu else "SDPA, document by document"}
-    if _by_hand(base):
+    if by_hand(base.config) and not any(map(_is_dora, base.modules())):
         for layer in layers:
             layer.forward = Layer(layer, base.config, dtype, fp8, 0, False)
         switched["layers"] = "one function each, backward by hand"
@@ -84,14 +85,6 @@ def _dtype(base: Any) -> torch.dtype:
     return dtype
 
 
-def _by_hand(base: Any) -> bool:
-    """Whether `layer.Layer` computes what this model's layers compute."""
-    config = base.config
-    rope = getattr(config, "rope_parameters", None) or {}
-    whole = rope.get("partial_rotary_factor", 1.0) == 1.0
-    return config.model_type in FAMILY and whole and getattr(config, "hidden_act", "silu") == "silu"
-
-
 def _layers(base: Any) -> list[Any]:
     """The decoder layers, from the first to the last."""
     inner = attention.body(base)
@@ -112,10 +105,15 @@ def _adapted(base: Any) -> list[tuple[torch.nn.Module, str]]:
 def _replace(owner: torch.nn.Module, name: str, dtype: torch.dtype, fp8: bool) -> bool:
     """Whether the layer `name` of `owner` now computes as one function."""
     layer = getattr(owner, name)
-    if layer.use_dora[adapter_of(layer)]:
+    if _is_dora(layer):
         return False
     layer.forward = Linear(owner, name, dtype, fp8)
     return True
+
+
+def _is_dora(layer: Any) -> bool:
+    """Whether an adapter also scales each row of the whole weight (arXiv:2402.09353); PEFT computes those itself."""
+    return bool(getattr(layer, "use_dora", {}).get(adapter_of(layer), False))
 
 
 def _checkpoint(layer: Any, wanted: bool) -> None:

@@ -89,7 +89,8 @@ class Job:
     @cached_property
     def saved(self) -> tuple[int, ...]:
         """Bytes per token that a layer keeps for its backward pass, at the levels 0 to 3 of `medslm.models.fast`."""
-        shape, each, low = self.shape, self.dtype_bytes, 7 * self.lora.r  # x A^T of each linear
+        shape, each = self.shape, self.dtype_bytes
+        low = (4 if shape.merged else 7) * self.lora.r  # x A^T of each linear
         joined, statistics = shape.query + 2 * shape.key_value, 4 * shape.heads  # of attention's softmax, float32
         heads = joined + shape.query
         if not shape.whole_layers:
@@ -97,8 +98,9 @@ class Job:
             kept = COMPOSED_HIDDEN * shape.hidden + heads + normed + COMPOSED_MLP * shape.intermediate + low
             return (each * kept + statistics, *[each * shape.hidden] * 3)
         least = shape.hidden + low
-        attended = least + heads + (joined if shape.norms_heads else 0)
-        between = attended + shape.hidden
+        summand = shape.hidden if shape.norms_sums else 0  # what o, and what down, gave before it was normalised
+        attended = least + heads + (joined if shape.norms_heads else 0) + summand
+        between = attended + shape.hidden + summand
         whole = between + 2 * shape.intermediate
         return (*(each * kept + statistics for kept in (whole, between, attended)), each * least)
 
@@ -127,7 +129,9 @@ class Job:
         if not shape.whole_layers or not self.trainable:
             return self.trainable // shape.layers
         hidden, inner, heads = shape.hidden, shape.intermediate, shape.query + 2 * shape.key_value
-        attention, mlp = 3 * (hidden + heads) + shape.query + hidden, 2 * (hidden + 2 * inner) + inner + hidden
+        of_qkv, of_gate_up = (1, 1) if shape.merged else (3, 2)  # linears side by side, each with a rank of its own
+        attention = of_qkv * (hidden + heads) + shape.query + hidden
+        mlp = of_gate_up * (hidden + 2 * inner) + inner + hidden
         return self.lora.r * (attention + (mlp if shape.adapts_mlp(self.lora) else 0))
 
     @cached_property

@@ -66,6 +66,12 @@ class Shape:
     norms_heads: bool
     """True if each head of queries and keys is normalised (Qwen3, Gemma 3)."""
 
+    norms_sums: bool
+    """True if what attention and MLP give is normalised before it is added (Gemma 3); known of whole layers only."""
+
+    merged: bool
+    """True if queries, keys and values are one linear layer, gate and up another (Phi-3); known of whole layers only."""
+
     plain_head: bool
     """True if the logits are hidden states times the head's weight and nothing else, so that they can be made in slices."""
 
@@ -75,11 +81,12 @@ class Shape:
         import torch
         from transformers import AutoModelForCausalLM
 
-        from medslm.models.fast.layer import FAMILY
+        from medslm.models.fast.family import FAMILY, by_hand
 
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
         text = config.get_text_config()
+        family = FAMILY[text.model_type] if by_hand(text) else None
         linears = tuple(_linears(model))
         ends = {id(part.weight): part.weight.numel() for part in _ends(model)}
         everything = sum(parameter.numel() for parameter in model.parameters())
@@ -97,8 +104,10 @@ class Shape:
             linears=linears,
             embedding_parameters=sum(ends.values()),
             other_parameters=everything - sum(ends.values()) - sum(linear.weights for linear in linears),
-            whole_layers=text.model_type in FAMILY,
+            whole_layers=family is not None,
             norms_heads=any(name.endswith(".q_norm") for name, _ in model.named_modules()),
+            norms_sums=family is not None and family.outer is not None,
+            merged=family is not None and len(family.qkv) == 1,
             plain_head=not any(getattr(text, name, None) for name in BENT_HEADS),
         )
 

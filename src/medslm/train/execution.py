@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig
 
 from medslm.errors import MedslmError
-from medslm.models import load, source
+from medslm.models import fast, load, nf4, source
 from medslm.models.base import resolve
 from medslm.models.lora import loras
 from medslm.recipe import Sft
@@ -24,9 +23,11 @@ if TYPE_CHECKING:
 CPU_TOKENS = 2048
 """Tokens of a pass on a CPU (`benchmarks/cpu_step.py`)."""
 
+EIGHT_BIT = "paged_adamw_8bit"
+
 
 @dataclass(frozen=True)
-class Way:
+class Execution:
     """How a run is computed; nothing of it decides what is learnt."""
 
     tokens_per_pass: int
@@ -55,12 +56,34 @@ class Way:
         return asdict(self)
 
 
-def choose(recipe: Sft, train: Array, validation: Array, share: int, earlier: Mapping[str, Any] | None = None) -> Way:
-    """The way for rows of these lengths (N,), (M,), of which each step takes `share` on this process.
+def require(recipe: Sft) -> None:
+    """Raise `MedslmError` for what the recipe asks of a machine or a base that is not so; no row is needed to know it."""
+    if recipe.quantization == "fp8":
+        fast.require_fp8(load.dtype(recipe.dtype))
+    if recipe.quantization == "nf4":
+        nf4.config(load.dtype(recipe.dtype))
+    if load.device() == "cpu":
+        needs_gpu = {"gpu": recipe.gpu != "auto", "optim": recipe.optim == EIGHT_BIT}
+        needs_gpu |= {"recompute": recipe.recompute == "offload"}
+        for name in (name for name, needed in needs_gpu.items() if needed):
+            asked = f"{name}={getattr(recipe, name)}"
+            raise MedslmError(f"{asked} needs a CUDA GPU and there is none; leave {name} at auto on a CPU")
+    elif recipe.gpu != "auto":
+        memory.budget(recipe.gpu)
+    by_hand = recipe.recompute in ("mlp", "attention-kept", "offload")
+    if by_hand and not (shape := _shape(recipe)).whole_layers:
+        raise MedslmError(
+            f"recompute={recipe.recompute} needs layers written by hand, which {shape.model_type} has not; choose none "
+            "or all"
+        )
 
-    `earlier` is the record of the start that this one resumes: its optimiser's state is in the checkpoint. Raises
-    `MedslmError` for passes without room for the longest example, for what this machine or this base does not have, for
-    an optimiser that is not the earlier one, and if nothing fits into the GPU.
+
+def choose(recipe: Sft, train: Array, validation: Array, share: int, begun: str | None = None) -> Execution:
+    """The execution for rows of these lengths (N,), (M,), of which each step takes `share` on this process.
+
+    What `require` refuses was refused before. `begun` is the optimiser whose state is in the checkpoint that the run goes
+    on from. Raises `MedslmError` for passes without room for the longest example, for an optimiser that is not the begun
+    one, and if nothing fits into the GPU.
     """
     longest = int(max(train.max(), validation.max()))
     if 0 < recipe.tokens_per_pass < longest:
@@ -68,13 +91,14 @@ def choose(recipe: Sft, train: Array, validation: Array, share: int, earlier: Ma
             f"tokens_per_pass={recipe.tokens_per_pass} has no room for the longest example, of {longest} tokens, and none "
             f"is ever cut; make it {longest} or more, or lower max_length, which is {recipe.max_length}"
         )
-    optim = _begun(recipe, earlier)
-    config = AutoConfig.from_pretrained(source.find(resolve(recipe.base)).folder)
+    optim = _optim(recipe, begun)
     if load.device() == "cpu":
-        return _on_cpu(recipe, memory.Shape.of(config), longest, optim)
+        room = max(recipe.tokens_per_pass or CPU_TOKENS, longest) if recipe.packing else 0
+        level = 0 if recipe.recompute == "auto" else LEVELS[recipe.recompute]
+        return Execution(room, (level,) * _shape(recipe).layers, False, "adamw_torch_fused", longest)
     budget = memory.budget(recipe.gpu)
     planned = memory.plan(
-        memory.Shape.of(config),
+        _shape(recipe),
         loras[recipe.lora],
         train,
         share,
@@ -86,35 +110,25 @@ def choose(recipe: Sft, train: Array, validation: Array, share: int, earlier: Ma
     if recipe.gpu != "auto":
         memory.limit(budget)
     room = max(planned.tokens_per_pass, longest) if recipe.packing else 0
-    return Way(room, planned.levels, planned.offload, planned.optim, longest, planned)
+    return Execution(room, planned.levels, planned.offload, planned.optim, longest, planned)
 
 
-def _begun(recipe: Sft, earlier: Mapping[str, Any] | None) -> str:
+def _optim(recipe: Sft, begun: str | None) -> str:
     """The optimiser that a run was begun with, or that the recipe asks for."""
-    begun = earlier["speed"]["optim"] if earlier else recipe.optim
+    if begun is None:
+        return recipe.optim
     if recipe.optim not in ("auto", begun):
         raise MedslmError(
             f"this run was begun with optim={begun} and cannot go on with {recipe.optim}; leave optim at auto, or give "
             "the run another --name"
         )
-    return str(begun)
-
-
-def _on_cpu(recipe: Sft, shape: memory.Shape, longest: int, optim: str) -> Way:
-    """Without a card there is no memory to plan; what only a GPU can do is refused."""
-    asked = {"gpu": recipe.gpu, "optim": optim, "recompute": recipe.recompute}
-    cuda = {
-        "gpu": recipe.gpu != "auto",
-        "optim": optim == "paged_adamw_8bit",
-        "recompute": asked["recompute"] == "offload",
-    }
-    for name in (name for name, only in cuda.items() if only):
-        raise MedslmError(f"{name}={asked[name]} needs a CUDA GPU and there is none; leave {name} at auto on a CPU")
-    if recipe.recompute in ("mlp", "attention-kept") and not shape.whole_layers:
+    if begun == EIGHT_BIT and load.device() == "cpu":
         raise MedslmError(
-            f"recompute={recipe.recompute} needs layers written by hand, which {shape.model_type} has not; choose none "
-            "or all"
+            f"this run was begun with optim={begun}, which needs a CUDA GPU, and there is none; go on with it on a "
+            "machine that has one, or give the run another --name"
         )
-    room = max(recipe.tokens_per_pass or CPU_TOKENS, longest) if recipe.packing else 0
-    level = 0 if recipe.recompute == "auto" else LEVELS[recipe.recompute]
-    return Way(room, (level,) * shape.layers, False, "adamw_torch_fused", longest)
+    return begun
+
+
+def _shape(recipe: Sft) -> memory.Shape:
+    return memory.Shape.of(AutoConfig.from_pretrained(source.find(resolve(recipe.base)).folder))

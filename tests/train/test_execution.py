@@ -44,7 +44,7 @@ def gpt2(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the place of the toy's configuration one of an architecture without hand-written layers."""
     from transformers import GPT2Config
 
-    small = GPT2Config(n_embd=8, n_layer=2, n_head=2, vocab_size=9, n_positions=16)
+    small = GPT2Config(n_embd=8, n_layer=2, n_head=2, vocab_size=9, n_positions=1024)
     monkeypatch.setattr(execution.AutoConfig, "from_pretrained", lambda folder: small)
 
 
@@ -53,6 +53,13 @@ def card(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     monkeypatch.setattr(load, "device", lambda: "cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, free))
+
+
+def test_an_example_longer_than_the_base_reads_is_refused() -> None:
+    said = r"the longest example has 1,025 tokens and toy/tiny-chat reads 1,024; set max_length=1024, or choose a base"
+    with pytest.raises(MedslmError, match=said):
+        choose(RECIPE, numpy.array([1025]), VALIDATION, 16)
+    assert choose(RECIPE, numpy.array([1024]), VALIDATION, 16).longest == 1024
 
 
 def test_a_pass_without_room_for_the_longest_example_is_refused_whether_it_is_learnt_or_judged() -> None:
@@ -148,9 +155,10 @@ def test_without_packing_a_pass_is_one_example_on_any_machine(monkeypatch: pytes
     assert chosen(packing=False).tokens_per_pass == 0
 
 
-def test_on_a_cpu_a_pass_has_room_for_the_longest_example() -> None:
-    long = numpy.array([CPU_TOKENS + 1])
-    assert choose(RECIPE, TRAIN, long, 16).tokens_per_pass == CPU_TOKENS + 1
+def test_on_a_cpu_a_pass_has_room_for_the_longest_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "CPU_TOKENS", 1000)
+    assert choose(RECIPE, TRAIN, numpy.array([1001]), 16).tokens_per_pass == 1001
+    monkeypatch.undo()
     assert choose(RECIPE, TRAIN, VALIDATION, 16).tokens_per_pass == CPU_TOKENS
     assert choose(RECIPE, TRAIN, VALIDATION, 16).longest == 400
 

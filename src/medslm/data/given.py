@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,9 @@ def _pair(told: str) -> tuple[str, Path]:
     return name, Path(path).expanduser().resolve()
 
 
-def benchmark(name: str) -> Benchmark:
+def benchmark(name: str, registry: Mapping[str, Benchmark] = benchmarks) -> Benchmark:
     """The benchmark of that name, with the file that was given for it as its source. Raises `MedslmError`."""
-    record, path = benchmarks[name], paths().get(name)
+    record, path = registry[name], paths().get(name)
     if path is None:
         return record
     file = Local(path)

@@ -45,7 +45,9 @@ def copies(corpus: Corpus, number: int) -> Iterator[str]:
         yield _rule(f"{example.id} is {match.benchmark} {match.item} ({match.rule}, {match.similarity:.2f})")
         yield _question(example)
         yield _rule("the test item")
-        yield next(_question(item) for item in given.benchmark(match.benchmark).examples() if item.id == match.item)
+        yield next(
+            _question(item) for item in given.benchmark(match.benchmark, benchmarks).examples() if item.id == match.item
+        )
     yield screening.compared(screen.items, screen.missing)
 
 

@@ -83,7 +83,7 @@ def choose(recipe: Sft, train: Array, validation: Array, share: int, begun: str 
 
     What `require` refuses was refused before. `begun` is the optimiser whose state is in the checkpoint that the run goes
     on from. Raises `MedslmError` for passes without room for the longest example, for an optimiser that is not the begun
-    one, and if nothing fits into the GPU.
+    one, for an example that the base cannot read whole, and if nothing fits into the GPU.
     """
     longest = int(max(train.max(), validation.max()))
     if 0 < recipe.tokens_per_pass < longest:
@@ -91,6 +91,7 @@ def choose(recipe: Sft, train: Array, validation: Array, share: int, begun: str 
             f"tokens_per_pass={recipe.tokens_per_pass} has no room for the longest example, of {longest} tokens, and none "
             f"is ever cut; make it {longest} or more, or lower max_length, which is {recipe.max_length}"
         )
+    _require_positions(recipe, longest)
     optim = _optim(recipe, begun)
     if load.device() == "cpu":
         room = max(recipe.tokens_per_pass or CPU_TOKENS, longest) if recipe.packing else 0
@@ -128,6 +129,17 @@ def _optim(recipe: Sft, begun: str | None) -> str:
             "machine that has one, or give the run another --name"
         )
     return begun
+
+
+def _require_positions(recipe: Sft, longest: int) -> None:
+    """Raise `MedslmError` for an example that is longer than the base can count its tokens."""
+    config = AutoConfig.from_pretrained(source.find(resolve(recipe.base)).folder).get_text_config()
+    room = getattr(config, "max_position_embeddings", None)
+    if room is not None and longest > room:
+        raise MedslmError(
+            f"the longest example has {longest:,} tokens and {recipe.base} reads {room:,}; set max_length={room}, or "
+            "choose a base that reads more"
+        )
 
 
 def _shape(recipe: Sft) -> memory.Shape:

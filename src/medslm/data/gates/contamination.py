@@ -28,6 +28,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medslm.data.benchmark import benchmarks
 from medslm.data.example import Example, leaves
 from medslm.data.gates import near, overlap
 from medslm.data.gates.ngrams import Index, numbers, runs
@@ -96,8 +97,8 @@ class Screen:
     def _read(self, name: str, required: bool) -> list[Example]:
         from medslm.data import given  # which knows the builders, and they the gates
 
+        benchmark = given.benchmark(name, benchmarks)
         try:
-            benchmark = given.benchmark(name)
             items = [item for _, item in given.read(benchmark)]
         except MedslmError as error:
             if required:

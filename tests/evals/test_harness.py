@@ -19,6 +19,7 @@ from medslm.errors import MedslmError
 from medslm.evals import documents, harness
 from medslm.evals.engine import Engine
 from medslm.evals.questions import Tokeniser
+from medslm.infer.reading import until_stop
 
 SUITE = suites["icd10cm"]
 CODING, CHOICE = SUITE.tasks
@@ -94,7 +95,7 @@ def test_replies_are_those_of_lm_evals_own_model_class() -> None:
 def test_a_reply_ends_at_the_end_of_turn(tokenizer: Any) -> None:
     asked = engine(tokenizer)
     end = asked.renderer.ids(asked.renderer.end_of_turn)
-    assert asked._until_stop([65, 66, *end, 67]) == [65, 66]
+    assert until_stop([65, 66, *end, 67], asked._stops) == [65, 66]
     assert tokenizer.eos_token_id in asked._stops and end[0] in asked._stops
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from medslm.evals import table
+from medslm.evals import statistics, table
 from medslm.evals.statistics import Pairs
 
 
@@ -61,8 +61,8 @@ def test_the_columns_line_up() -> None:
 
 
 def test_an_interval_that_holds_zero_shows_no_difference_whatever_p_says() -> None:
-    assert table.verdict({"value": 0.1, "ci95": [-0.01, 0.2], "p_mcnemar": 0.01}) == table.NONE
-    assert table.verdict({"value": 0.1, "ci95": [0.01, 0.2], "p_mcnemar": 0.05}) == table.NONE
+    assert table.verdict({"value": 0.1, "ci95": [-0.01, 0.2], "p_mcnemar": 0.01}) == statistics.NO_DIFFERENCE
+    assert table.verdict({"value": 0.1, "ci95": [0.01, 0.2], "p_mcnemar": 0.05}) == statistics.NO_DIFFERENCE
 
 
 def test_a_trial_says_so() -> None:

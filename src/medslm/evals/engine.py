@@ -17,7 +17,6 @@ from medslm.evals.padded import Padded
 from medslm.evals.questions import Pair, Question, Tokeniser
 from medslm.evals.scoring import Packed, Score
 from medslm.infer.decode import Greedy
-from medslm.infer.reading import until_stop
 
 Side = Callable[[], contextlib.AbstractContextManager[Any]]
 """Makes the model another one for a while, as `PeftModel.disable_adapter` does."""
@@ -100,9 +99,6 @@ class Engine:
     def _generate(self, rows: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
         with arithmetic(self.model, exact=False), _memory(len(rows)):
             return self._greedy.reply(rows, max_new_tokens, self._stops)
-
-    def _until_stop(self, ids: list[int]) -> list[int]:
-        return until_stop(ids, self._stops)
 
 
 @contextlib.contextmanager

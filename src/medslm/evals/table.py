@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medslm.data.suite import suites
+from medslm.evals import statistics
 
 HEAD = ("protocol", "task", "metric", "n", "base", "adapter", "difference [95 % interval]", "p", "verdict", "majority")
 RIGHT = frozenset({"n", "base", "adapter", "p", "majority"})
 """Columns of numbers, set flush right."""
-
-ALPHA = 0.05
-NONE = "no difference shown"
 
 
 def text(scores: Mapping[str, Any]) -> str:
@@ -59,8 +57,8 @@ def _row(result: Mapping[str, Any], lower_is_better: bool) -> tuple[str, ...]:
 def verdict(difference: Mapping[str, Any], lower_is_better: bool = False) -> str:
     """`better`, `worse`, or `no difference shown` where chance alone may explain it."""
     low, high = difference["ci95"]
-    if difference["p_mcnemar"] >= ALPHA or low <= 0 <= high:
-        return NONE
+    if difference["p_mcnemar"] >= statistics.ALPHA or low <= 0 <= high:
+        return statistics.NO_DIFFERENCE
     return "better" if (difference["value"] > 0) != lower_is_better else "worse"
 
 

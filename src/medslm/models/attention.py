@@ -49,7 +49,7 @@ def use(model: Any, longest: int = 0) -> None:
     """
     from transformers import PreTrainedModel
 
-    base = _base(model)
+    base = unwrapped(model)
     if reason := _why_not(base.config):
         raise MedslmError(
             f"documents cannot be packed for a {base.config.model_type} model: {reason}; set packing=False"
@@ -67,11 +67,12 @@ def use(model: Any, longest: int = 0) -> None:
 
 def body(model: Any) -> torch.nn.Module:
     """The part of a causal language model, or of a PEFT model around one, whose output is the last hidden state."""
-    part: torch.nn.Module = _base(model).base_model
+    part: torch.nn.Module = unwrapped(model).base_model
     return part
 
 
-def _base(model: Any) -> PreTrainedModel:
+def unwrapped(model: Any) -> PreTrainedModel:
+    """The model without PEFT's wrapper."""
     base: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model
     return base
 
@@ -164,8 +165,8 @@ def prove(model: Any) -> None:
     documents together by expert, so there the first holds within rounding too. Leaves training modes, gradients and
     random states as they are. Raises `MedslmError` otherwise.
     """
-    config = _base(model).config
-    vocabulary = _base(model).get_input_embeddings().num_embeddings
+    config = unwrapped(model).config
+    vocabulary = unwrapped(model).get_input_embeddings().num_embeddings
     tokens = torch.randint(vocabulary, (21,), generator=torch.Generator().manual_seed(0))
     first, second = tokens[:12], tokens[12:]
     with _at_rest(model):
@@ -191,7 +192,7 @@ def prove(model: Any) -> None:
 
 def _states(model: Any, *documents: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The last hidden states (L, D) of each document in one pass over all."""
-    p = lay([(tokens.numpy(), tokens.numpy()) for tokens in documents]).to(_base(model).device)
+    p = lay([(tokens.numpy(), tokens.numpy()) for tokens in documents]).to(unwrapped(model).device)
     states = body(model)(input_ids=p.input_ids, **arguments(p)).last_hidden_state[0]
     parts: tuple[torch.Tensor, ...] = states.split_with_sizes([len(tokens) for tokens in documents])
     return parts

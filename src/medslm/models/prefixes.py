@@ -48,7 +48,7 @@ class Paths:
         """(L, K) to be added to the scores of a branch, made for the first layer and kept for the others."""
         key = (added, seen, window, like.dtype, like.device)
         if key not in self._masks:
-            visible = _visible(added, seen, window, like.device)
+            visible = varlen.visible(added, seen, window, like.device)
             self._masks[key] = torch.zeros_like(visible, dtype=like.dtype).masked_fill_(~visible, -torch.inf)
         return self._masks[key]
 
@@ -78,7 +78,7 @@ def use(model: Any, longest: int = 0) -> Iterator[None]:
     """
     from transformers import AttentionInterface, PreTrainedModel
 
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = attention.unwrapped(model)
     parts = [part for part in base.modules() if isinstance(part, PreTrainedModel)]
     before = [(part.config, part.config._attn_implementation) for part in parts]
     try:
@@ -146,27 +146,11 @@ def _along(
     if along.places is not None:
         key, value = key.index_select(0, along.places), value.index_select(0, along.places)
     if sinks is None and varlen.has_kernel(query):
-        return _kernel(query, key, value, along, scale, window)
+        bounds, most = (along.queries, along.keys), (max(added for added, _ in along.lengths), longest)
+        return varlen.kernel(query, key, value, bounds, most, scale, window)
     added, seen = ([pair[side] for pair in along.lengths] for side in (0, 1))
     branches = zip(torch.split(query, added), torch.split(key, seen), torch.split(value, seen), strict=True)
     return torch.cat([_branch(q, k, v, scale, window, sinks, along) for q, k, v in branches])
-
-
-def _kernel(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, along: Paths, scale: float, window: int | None
-) -> torch.Tensor:
-    """All branches in one kernel, which aligns the last query of a branch with its last key (FlashAttention 2.1)."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    grouped = key.shape[1] != query.shape[1]
-    options: dict[str, Any] = {"enable_gqa": grouped} if varlen.asks_for_groups() else {}
-    longest = (max(added for added, _ in along.lengths), max(seen for _, seen in along.lengths))
-    behind = -1 if window is None else window - 1
-    out = varlen_attn(
-        query, key, value, along.queries, along.keys, *longest, scale=scale, window_size=(behind, 0), **options
-    )
-    assert isinstance(out, torch.Tensor)  # and no log-sum-exp, which was not asked for
-    return out
 
 
 def _branch(
@@ -186,16 +170,10 @@ def _branch(
         grouped = False
     q, k, v = (tensor.transpose(0, 1)[None] for tensor in (query, key, value))  # (1, H, L, D)
     if sinks is not None:
-        visible = _visible(added, seen, window, query.device)
+        visible = varlen.visible(added, seen, window, query.device)
         return varlen.with_sinks(q, k, v, scale, visible, 0.0, sinks)[0].transpose(0, 1)
     banded = window is not None and seen > window
     mask = along.mask(added, seen, window, query) if banded or 1 < added < seen else None
     causal = mask is None and added == seen
     out = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=grouped)
     return out[0].transpose(0, 1)
-
-
-def _visible(added: int, seen: int, window: int | None, device: torch.device) -> torch.Tensor:
-    """(L, K) bool: whether one of the last `added` of `seen` tokens sees each of them."""
-    behind = torch.arange(seen - added, seen, device=device)[:, None] - torch.arange(seen, device=device)
-    return behind >= 0 if window is None else (behind >= 0) & (behind < window)

@@ -30,7 +30,7 @@ def isolated(
     if window is not None and window >= longest:
         window = None
     if dropout == 0.0 and sinks is None and has_kernel(query):
-        return _varlen(query, key, value, boundaries, longest, scale, window)
+        return kernel(query, key, value, (boundaries, boundaries), (longest, longest), scale, window)
     lengths = boundaries.diff().tolist()
     documents = zip(*(torch.split(tensor, lengths) for tensor in (query, key, value)), strict=True)
     return torch.cat([_document(q, k, v, scale, window, dropout, sinks) for q, k, v in documents])
@@ -44,37 +44,30 @@ def has_kernel(query: torch.Tensor) -> bool:
     return size <= 256 and size % 8 == 0 and torch.cuda.get_device_capability(query.device) >= (8, 0)
 
 
-def _varlen(
+def kernel(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    boundaries: torch.Tensor,
-    longest: int,
+    bounds: tuple[torch.Tensor, torch.Tensor],
+    longest: tuple[int, int],
     scale: float,
     window: int | None,
 ) -> torch.Tensor:
-    """All documents in one kernel. torch 2.11 takes fewer key heads unasked, later ones only with `enable_gqa`."""
+    """All documents in one kernel: `bounds` and `longest` of the queries and of the keys, whose ends are aligned.
+
+    torch 2.11 takes fewer key heads unasked, later ones only with `enable_gqa`.
+    """
     from torch.nn.attention.varlen import varlen_attn
 
-    options: dict[str, Any] = {"enable_gqa": key.shape[1] != query.shape[1]} if asks_for_groups() else {}
-    out = varlen_attn(
-        query,
-        key,
-        value,
-        boundaries,
-        boundaries,
-        longest,
-        longest,
-        scale=scale,
-        window_size=(-1 if window is None else window - 1, 0),  # tokens seen before and after one's own
-        **options,
-    )
+    options: dict[str, Any] = {"enable_gqa": key.shape[1] != query.shape[1]} if _asks_for_groups() else {}
+    behind = -1 if window is None else window - 1
+    out = varlen_attn(query, key, value, *bounds, *longest, scale=scale, window_size=(behind, 0), **options)
     assert isinstance(out, torch.Tensor)  # and no log-sum-exp, which was not asked for
     return out
 
 
 @cache
-def asks_for_groups() -> bool:
+def _asks_for_groups() -> bool:
     """Whether this torch wants to be told that there are fewer key heads than query heads."""
     from torch.nn.attention.varlen import varlen_attn
 
@@ -98,19 +91,20 @@ def _document(
         grouped = False
     q, k, v = (tensor.transpose(0, 1)[None] for tensor in (query, key, value))  # (1, H, L, D)
     if sinks is not None:
-        return with_sinks(q, k, v, scale, _visible(length, window, query.device), dropout, sinks)[0].transpose(0, 1)
+        return with_sinks(q, k, v, scale, visible(length, length, window, query.device), dropout, sinks)[0].transpose(
+            0, 1
+        )
     banded = window is not None and length > window
-    mask = _visible(length, window, query.device) if banded else None
+    mask = visible(length, length, window, query.device) if banded else None
     out = scaled_dot_product_attention(
         q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=not banded, scale=scale, enable_gqa=grouped
     )
     return out[0].transpose(0, 1)
 
 
-def _visible(length: int, window: int | None, device: torch.device) -> torch.Tensor:
-    """(L, L) bool: whether the token of a row sees that of a column."""
-    place = torch.arange(length, device=device)
-    behind = place[:, None] - place
+def visible(added: int, seen: int, window: int | None, device: torch.device) -> torch.Tensor:
+    """(L, K) bool: whether one of the last `added` of `seen` tokens sees each of them."""
+    behind = torch.arange(seen - added, seen, device=device)[:, None] - torch.arange(seen, device=device)
     return behind >= 0 if window is None else (behind >= 0) & (behind < window)
 
 
@@ -119,13 +113,13 @@ def with_sinks(
     key: torch.Tensor,
     value: torch.Tensor,
     scale: float,
-    visible: torch.Tensor,
+    mask: torch.Tensor,
     dropout: float,
     sinks: torch.Tensor,
 ) -> torch.Tensor:
     """As gpt-oss defines it: a column of sinks takes part in the softmax, which is in float32, and is dropped after."""
     precise = torch.promote_types(query.dtype, torch.float32)
-    scores = (query @ key.transpose(-1, -2) * scale).to(precise).masked_fill(~visible, -torch.inf)  # (1, H, L, L)
+    scores = (query @ key.transpose(-1, -2) * scale).to(precise).masked_fill(~mask, -torch.inf)  # (1, H, L, L)
     column = sinks.to(precise).view(1, -1, 1, 1).expand(*scores.shape[:-1], 1)
     weights = torch.cat([scores, column], dim=-1).softmax(dim=-1)[..., :-1]
     return drop(weights, dropout).to(value.dtype) @ value

@@ -15,7 +15,7 @@ from medslm.train.execution import Execution
 
 Result = TypeVar("Result")
 
-EVERYTHING = 3
+EVERYTHING = fast.LEVELS["all"]
 """The level at which a layer recomputes all (`fast.recompute`)."""
 
 

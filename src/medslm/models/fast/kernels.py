@@ -90,8 +90,7 @@ def gated_backward(
 def quantize(rows: torch.Tensor) -> Quantized:
     """As `elementwise.quantize`."""
     number, size = rows.shape
-    values = torch.empty(number, size, dtype=torch.float8_e4m3fn, device=rows.device)
-    scales = torch.empty(number, 1, dtype=torch.float32, device=rows.device)
+    values, scales = _eight_bits(number, size, rows)
     _quantize[(number,)](rows, values, scales, size, **_block(size))
     return values, scales
 
@@ -118,8 +117,10 @@ def unpack_nf4(weight: torch.Tensor, state: Any, into: torch.Tensor) -> None:
 
 def room(rows: int, size: int, like: torch.Tensor, fp8: bool) -> Quantized | None:
     """Where rows in e4m3 and their scales will stand, if they are wanted."""
-    if not fp8:
-        return None
+    return _eight_bits(rows, size, like) if fp8 else None
+
+
+def _eight_bits(rows: int, size: int, like: torch.Tensor) -> Quantized:
     values = torch.empty(rows, size, dtype=torch.float8_e4m3fn, device=like.device)
     return values, torch.empty(rows, 1, dtype=torch.float32, device=like.device)
 

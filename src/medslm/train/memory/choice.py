@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from medslm.errors import MedslmError
+from medslm.models import fast
 from medslm.models.lora import Lora
 from medslm.train.memory.need import GIB, OPTIMIZER_BYTES, Choice, Job, peak
 from medslm.train.memory.shape import Shape
@@ -31,7 +32,7 @@ STEP, COARSE_STEP = 256, 1024
 SMALL_R = 8
 """Rank that a refusal proposes."""
 
-LEVELS = {"none": 0, "mlp": 1, "attention-kept": 2, "all": 3, "offload": 3}
+LEVELS = {**fast.LEVELS, "offload": fast.LEVELS["all"]}
 RECOMPUTED = ("nothing", "gate and up of the MLP", "everything but attention", "everything")
 
 

@@ -2,14 +2,18 @@
 
     python benchmarks/scoring.py                                # generated questions; SmolLM2 on a CPU, shapes on a GPU
     python benchmarks/scoring.py --data FOLDER                  # medqa_test.jsonl, medmcqa_validation.jsonl.gz,
-                                                                # pubmedqa_test.jsonl, as on the Hub
-    python benchmarks/scoring.py --batches 8 64 --limit 250 --rounds 1
+                                                                # pubmedqa_test.jsonl, as on the Hub, mmlu_*_test.jsonl
+    python benchmarks/scoring.py --data FOLDER --models smollm2-135m-instruct
+                                                                # real weights: both accuracies as well
+    python benchmarks/scoring.py --batches 64 8 1 --limit 120 --rounds 1
                                                                 # the bfloat16 criterion for all shapes of a GPU
     python benchmarks/scoring.py --toy                          # does it run?
 
-Both answer through `lm_eval.evaluate`, in one process, by turns, the same documents and weights. `whole` is that call,
+Both answer through `lm_eval.evaluate`, in one process, by turns, the same documents and weights, after some of each set
+that are not timed. `whole` is that call,
 `part` the log-likelihoods in it, `processor` what all cores spent on these, which others on the machine change least.
-Prompts are `plain` (`Question: ... Answer:`, as lm-eval's tasks write them) or `chat` (the base's template, as this
+Prompts
+are `plain` (`Question: ... Answer:`, as lm-eval's tasks write them) or `chat` (the base's template, as this
 library asks). `off` is how far log-likelihoods are from those of `hf` in its first batch size, mean and largest, after
 taking off each question's mean: `hf` scores a newline that ends a prompt with the answer.
 With two batch sizes of `hf` a sentence says whether ours are further from it than it is from itself; in float32 one says
@@ -45,10 +49,12 @@ from medslm import files  # noqa: E402
 from medslm.data.example import Example  # noqa: E402
 from medslm.data.formats.render import Renderer  # noqa: E402
 from medslm.evals.engine import Engine  # noqa: E402
+from medslm.evals.statistics import wilson  # noqa: E402
 from medslm.models import load  # noqa: E402
 from medslm.models.base import resolve  # noqa: E402
 
 EQUAL = 1e-3  # in float32
+WARM = 16  # documents of each set before the clock starts
 INSTRUCTION = "Answer the medical question with the letter of the right option."
 WORDS = {"medqa": (119, 6), "medmcqa": (13, 3), "pubmedqa": (215, 1)}
 """Median words of a question and of an option, in the sets themselves."""
@@ -62,19 +68,32 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, lines)
 
 
-def published(folder: Path) -> dict[str, list[tuple[str, Sequence[str]]]]:
-    """Question and options of each set."""
-    medqa = rows(folder / "medqa_test.jsonl")
-    medmcqa = rows(folder / "medmcqa_validation.jsonl.gz")
-    pubmedqa = rows(folder / "pubmedqa_test.jsonl")
-    return {
-        "medqa": [(f"{row['sent1']} {row['sent2']}", [row[f"ending{index}"] for index in range(4)]) for row in medqa],
-        "medmcqa": [(row["question"], [row[f"op{letter}"] for letter in "abcd"]) for row in medmcqa],
-        "pubmedqa": [("\n".join([*row["CONTEXTS"], row["QUESTION"]]), ["yes", "no", "maybe"]) for row in pubmedqa],
+Item = tuple[str, Sequence[str], int]
+"""Question, options, and which of them is right."""
+
+
+def published(folder: Path) -> dict[str, list[Item]]:
+    """The items of each set."""
+    decisions = ["yes", "no", "maybe"]
+    found: dict[str, list[Item]] = {
+        "medqa": [
+            (f"{row['sent1']} {row['sent2']}".strip(), [row[f"ending{index}"] for index in range(4)], int(row["label"]))
+            for row in rows(folder / "medqa_test.jsonl")
+        ],
+        "medmcqa": [
+            (row["question"], [row[f"op{letter}"] for letter in "abcd"], int(row["cop"]))
+            for row in rows(folder / "medmcqa_validation.jsonl.gz")
+        ],
+        "pubmedqa": [
+            ("\n".join([*row["CONTEXTS"], row["QUESTION"]]), decisions, decisions.index(row["final_decision"]))
+            for row in rows(folder / "pubmedqa_test.jsonl")
+        ],
     }
+    mmlu = [row for path in sorted(folder.glob("mmlu_*_test.jsonl")) for row in rows(path)]
+    return found | ({"mmlu": [(row["question"], row["choices"], int(row["answer"])) for row in mmlu]} if mmlu else {})
 
 
-def generated(count: int) -> dict[str, list[tuple[str, Sequence[str]]]]:
+def generated(count: int) -> dict[str, list[Item]]:
     """Questions of random words, as long as the published ones and as unlike each other."""
     draw = random.Random(0)
     words = ["".join(draw.choices(string.ascii_lowercase, k=draw.randint(2, 9))) for _ in range(3_000)]
@@ -83,22 +102,24 @@ def generated(count: int) -> dict[str, list[tuple[str, Sequence[str]]]]:
         return " ".join(draw.choices(words, k=max(1, round(draw.lognormvariate(0, 0.4) * median))))
 
     return {
-        name: [(text(question), [text(option) for _ in range(OPTIONS[name])]) for _ in range(count)]
+        name: [(text(question), [text(option) for _ in range(OPTIONS[name])], 0) for _ in range(count)]
         for name, (question, option) in WORDS.items()
     }
 
 
-def document(question: str, options: Sequence[str], renderer: Renderer | None, texts: bool) -> dict[str, Any]:
+def document(
+    question: str, options: Sequence[str], key: int, renderer: Renderer | None, texts: bool
+) -> dict[str, Any]:
     """Prompt and choices: letters, or with `texts` the options themselves."""
     letters = string.ascii_uppercase[: len(options)]
     if renderer is not None:
         prompt = renderer.prompt(Example("asked", INSTRUCTION, question, "A", "", tuple(options)))
-        return {"prompt": prompt, "choices": list(options) if texts else list(letters), "key": 0}
+        return {"prompt": prompt, "choices": list(options) if texts else list(letters), "key": key}
     shown = "\n".join(f"{letter}. {option}" for letter, option in zip(letters, options))
     return {
         "prompt": f"Question: {question}\n{shown}\nAnswer:",
         "choices": [f" {choice}" for choice in (options if texts else letters)],
-        "key": 0,
+        "key": key,
     }
 
 
@@ -193,9 +214,13 @@ def off(scores: list[list[float]], others: list[list[float]]) -> tuple[float, fl
     return statistics.fmean(apart), max(apart)
 
 
-def compare(judges: dict[str, Any], asked: dict[str, list[dict[str, Any]]], rounds: int) -> list[dict[str, Any]]:
-    """One line a way: its best round."""
+def compare(
+    judges: dict[str, Any], asked: dict[str, list[dict[str, Any]]], rounds: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """One line a way: its best round; and one a set and way: how many of its picks are right."""
     taken: dict[str, list[Run]] = {name: [] for name in judges}
+    for judge in judges.values():
+        measured(judge, {name: items[:WARM] for name, items in asked.items()})
     for _, (name, judge) in itertools.product(range(rounds), judges.items()):
         taken[name].append(measured(judge, asked))
         print(name, *(f"{seconds:.2f} s" for seconds in taken[name][-1][:3]), flush=True)
@@ -220,7 +245,19 @@ def compare(judges: dict[str, Any], asked: dict[str, list[dict[str, Any]]], roun
                 ),
             }
         )
-    return lines
+    return lines, [line for name, found in taken.items() for line in rights(name, found[0][3], asked)]
+
+
+def rights(way: str, scores: list[list[float]], asked: dict[str, list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """The accuracy of the likeliest choices in each set, with its 95 % interval."""
+    start = 0
+    for name, items in asked.items():
+        part = scores[start : start + len(items)]
+        start += len(items)
+        right = sum(found.index(max(found)) == item["key"] for found, item in zip(part, items))
+        low, high = wilson(right, len(items))
+        told = f"{100 * right / len(items):.2f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        yield {"set": name, "way": way, "n": len(items), "right": right, "accuracy": told}
 
 
 def verdict(lines: list[dict[str, Any]], exact: bool) -> str:
@@ -290,13 +327,15 @@ def main() -> None:
                 for which, items in sets.items()
             }
             tokens = sum(len(renderer.ids(item["prompt"])) for items in documents.values() for item in items)
-            lines = compare(judges, documents, asked.rounds)
+            lines, right = compare(judges, documents, asked.rounds)
             questions = sum(map(len, documents.values()))
             told = {"model": name, "prompts": kind, "questions": questions, "tokens": tokens, "dtype": str(model.dtype)}
             print(told, load.gpu() or "CPU", f"torch {torch.__version__}")
             said = verdict(lines, model.dtype == torch.float32)
             print(aligned(lines), f"{name}, {kind} prompts: {said}", sep="\n", flush=True)
-            report.append(told | {"lines": lines, "verdict": said})
+            if asked.data and name == REAL:
+                print(aligned(right), flush=True)
+            report.append(told | {"lines": lines, "verdict": said, "accuracy": right})
             files.write_json(asked.out, {"device": load.gpu() or "CPU", "torch": torch.__version__, "report": report})
 
 

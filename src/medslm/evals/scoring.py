@@ -84,9 +84,9 @@ class Packed:
 
     def _all(self, questions: Sequence[Question]) -> Iterator[tuple[Reading, torch.Tensor, torch.Tensor]]:
         """All passes with what `_targets` finds in each."""
-        from medslm.models import prefixes
+        from medslm.models import fast, prefixes
 
-        with prefixes.use(self._model, max(question.longest for question in questions)):
+        with prefixes.use(self._model, max(question.longest for question in questions)), fast.reading(self._model):
             for exact in (True, False):
                 kind = sorted((one for one in questions if one.exact == exact), key=lambda one: one.prompt)
                 yield from self._passes(kind, exact)

@@ -127,30 +127,29 @@ def attend(
         raise MedslmError(f"{type(module).__name__} caps its attention scores, or lets tokens see those that follow")
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    out = _along(q, k, v, paths, scale, sliding_window, s_aux)
-    return out[None], None
+    return along(q, k, v, paths, scale, sliding_window, s_aux)[None], None
 
 
-def _along(
+def along(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    along: Paths,
+    paths: Paths,
     scale: float,
     window: int | None,
-    sinks: torch.Tensor | None,
+    sinks: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """(T, Hq, D), (T, Hk, D), (T, Hk, D) -> (T, Hq, D)."""
-    longest = max(keys for _, keys in along.lengths)
+    """Attention of all branches: query (T, Hq, D), key and value (T, Hk, D) -> (T, Hq, D)."""
+    longest = max(keys for _, keys in paths.lengths)
     window = None if window is None or window >= longest else window
-    if along.places is not None:
-        key, value = key.index_select(0, along.places), value.index_select(0, along.places)
+    if paths.places is not None:
+        key, value = key.index_select(0, paths.places), value.index_select(0, paths.places)
     if sinks is None and varlen.has_kernel(query):
-        bounds, most = (along.queries, along.keys), (max(added for added, _ in along.lengths), longest)
+        bounds, most = (paths.queries, paths.keys), (max(added for added, _ in paths.lengths), longest)
         return varlen.kernel(query, key, value, bounds, most, scale, window)
-    added, seen = ([pair[side] for pair in along.lengths] for side in (0, 1))
+    added, seen = ([pair[side] for pair in paths.lengths] for side in (0, 1))
     branches = zip(torch.split(query, added), torch.split(key, seen), torch.split(value, seen), strict=True)
-    return torch.cat([_branch(q, k, v, scale, window, sinks, along) for q, k, v in branches])
+    return torch.cat([_branch(q, k, v, scale, window, sinks, paths) for q, k, v in branches])
 
 
 def _branch(
@@ -160,7 +159,7 @@ def _branch(
     scale: float,
     window: int | None,
     sinks: torch.Tensor | None,
-    along: Paths,
+    paths: Paths,
 ) -> torch.Tensor:
     """One branch: (L, Hq, D), (K, Hk, D), (K, Hk, D) -> (L, Hq, D)."""
     added, seen, heads = len(query), len(key), query.shape[1]
@@ -173,7 +172,7 @@ def _branch(
         visible = varlen.visible(added, seen, window, query.device)
         return varlen.with_sinks(q, k, v, scale, visible, 0.0, sinks)[0].transpose(0, 1)
     banded = window is not None and seen > window
-    mask = along.mask(added, seen, window, query) if banded or 1 < added < seen else None
+    mask = paths.mask(added, seen, window, query) if banded or 1 < added < seen else None
     causal = mask is None and added == seen
     out = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=grouped)
     return out[0].transpose(0, 1)

@@ -46,6 +46,8 @@ class Adapter:
     dropout: Any
     rows: slice
     columns: slice
+    layer: Any
+    """PEFT's layer, which may be switched off."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Group:
 
     def _joined(self) -> Adapters | None:
         """The adapters as they are now. Never kept from pass to pass: fused optimisers change matrices unseen."""
-        if not self._adapted:
+        if not self._adapted or self._adapted[0].layer.disable_adapters:
             return None
         a = torch.cat([one.a.detach() for one in self._adapted]).to(self._dtype)
         b = a.new_zeros(self._rows, len(a))
@@ -153,7 +155,7 @@ def _place(layers: Sequence[Any], sizes: Sequence[int]) -> list[Adapter]:
         if name := adapter_of(layer):
             a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
             places = slice(row, row + size), slice(column, column + len(a))
-            found.append(Adapter(a, b, float(layer.scaling[name]), layer.lora_dropout[name], *places))
+            found.append(Adapter(a, b, float(layer.scaling[name]), layer.lora_dropout[name], *places, layer))
             column += len(a)
         row += size
     return found

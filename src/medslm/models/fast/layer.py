@@ -10,12 +10,14 @@ computes what it did not keep once more on the way back.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from medslm.models import attention
+from medslm.models import attention, prefixes
 from medslm.models.fast import elementwise
 from medslm.models.fast.elementwise import Angles, Heads, Norm, Quantized
 from medslm.models.fast.family import FAMILY, GELU, activation
@@ -62,8 +64,9 @@ class Call:
     """What all layers of one kind share in a pass."""
 
     angles: Angles | None
-    boundaries: torch.Tensor
-    longest: int
+    mix: Callable[..., torch.Tensor]
+    """Attention: queries (T, Hq, D), keys and values (T, Hk, D), a scale and a window or none -> (T, Hq, D)."""
+
     keep: bool
     """Whether a backward pass will come."""
 
@@ -99,13 +102,12 @@ class Layer:
 
     def __call__(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """As the layer's own `forward`."""
-        boundaries = kwargs.get("cu_seq_lens_q")
-        if boundaries is None or kwargs.get("past_key_values") is not None:
+        mix = _mix(kwargs)
+        if mix is None or kwargs.get("past_key_values") is not None:
             own: torch.Tensor = self._own(hidden_states, *args, **kwargs)
             return own
         cos, sin = kwargs["position_embeddings"]
-        angles = (cos[0], sin[0]) if self._rotates else None
-        call = Call(angles, boundaries, kwargs["max_length_q"], torch.is_grad_enabled())
+        call = Call((cos[0], sin[0]) if self._rotates else None, mix, torch.is_grad_enabled())
         done: torch.Tensor = _Function.apply(hidden_states.squeeze(0), self, call, *self.parameters)  # type: ignore[no-untyped-call]
         return done.unsqueeze(0)
 
@@ -133,10 +135,7 @@ class Layer:
         tape.joined = None if turned is joined else joined
         tape.heads = tuple(part.detach().requires_grad_(call.keep) for part in self._heads.split(turned))
         with torch.set_grad_enabled(call.keep):
-            queries, keys, values = tape.heads
-            tape.mixed = attention.isolated(
-                queries, keys, values, call.boundaries, call.longest, self._scale, self._window
-            )
+            tape.mixed = call.mix(*tape.heads, scale=self._scale, window=self._window)
 
     def _project(self, tape: Tape) -> torch.Tensor | None:
         """To the states between attention and MLP; what is given back is still to be added to them."""
@@ -170,7 +169,7 @@ class Layer:
 
     def restore(self, tape: Tape, call: Call) -> None:
         """Compute again what was let go."""
-        tape.hidden = tape.hidden.to(call.boundaries.device, non_blocking=True)
+        tape.hidden = tape.hidden.to(self._norms[0].weight.device, non_blocking=True)
         with torch.no_grad():
             if tape.mixed is None:
                 self._attend(tape, call)
@@ -227,6 +226,15 @@ class Layer:
         found: tuple[torch.Tensor, Quantized | None]
         found = elementwise.outer_norm_backward(given, self._outer[number], gradient, fp8)
         return found
+
+
+def _mix(given: dict[str, Any]) -> Callable[..., torch.Tensor] | None:
+    """Attention over packed documents, or over texts that share beginnings; none where a call says nothing of either."""
+    if (boundaries := given.get("cu_seq_lens_q")) is not None:
+        return functools.partial(attention.isolated, boundaries=boundaries, longest=given["max_length_q"])
+    if (paths := given.get("paths")) is not None:
+        return functools.partial(prefixes.along, paths=paths)
+    return None
 
 
 def _norms(owner: Any, names: tuple[str, str], config: Any) -> tuple[Norm, Norm]:

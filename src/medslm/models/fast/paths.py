@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -49,6 +50,38 @@ def quicken(model: Any, levels: Sequence[int] = (), offload: bool = False, fp8: 
     kept = "nf4" if getattr(base, "is_loaded_in_4bit", False) else str(dtype).removeprefix("torch.")
     switched["base"] = "fp8 e4m3, both ways" if fp8 else kept
     return switched
+
+
+@contextlib.contextmanager
+def reading(model: Any) -> Iterator[None]:
+    """Let the decoder layers of a model that learns nothing compute packed passes by hand for a while.
+
+    Of a PEFT model, or of one without adapters; on a GPU only, for without kernels transformers' own is faster, and not
+    where layers hold what is not computed by hand. They are made anew each time, so that changed weights are seen.
+    """
+    base = attention.unwrapped(model)
+    layers: list[Any] = []
+    if has_kernels(base.device.type) and by_hand(base.config):
+        layers = [layer for layer in _layers(base) if not isinstance(layer.forward, Layer)]
+    if any(map(_foreign, layers)):
+        layers = []
+    try:
+        for layer in layers:
+            layer.forward = Layer(layer, base.config, _dtype(base), False, 0, False)
+        yield
+    finally:
+        for layer in layers:
+            vars(layer).pop("forward", None)  # the class's own again
+
+
+def _foreign(layer: Any) -> bool:
+    """Whether a decoder layer holds what `Group` does not compute: anything but linears and one plain LoRA adapter."""
+    return any(
+        _is_dora(part)
+        or (hasattr(part, "base_layer") and not isinstance(getattr(part, "lora_A", None), torch.nn.ModuleDict))
+        or (hasattr(part, "active_adapters") and (len(part.active_adapters) > 1 or part.merged))
+        for part in layer.modules()
+    )
 
 
 def recompute(model: Any, levels: Sequence[int], offload: bool = False) -> None:

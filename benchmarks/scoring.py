@@ -17,7 +17,7 @@ are `plain` (`Question: ... Answer:`, as lm-eval's tasks write them) or `chat` (
 library asks). `off` is how far log-likelihoods are from those of `hf` in its first batch size, mean and largest, after
 taking off each question's mean: `hf` scores a newline that ends a prompt with the answer.
 With two batch sizes of `hf` a sentence says whether ours are further from it than it is from itself; in float32 one says
-whether they are equal to 0.001.
+whether they are equal to 0.001. `--truth` scores all once more in float32 and adds how far each way is from that.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def off(scores: list[list[float]], others: list[list[float]]) -> tuple[float, fl
 
 
 def compare(
-    judges: dict[str, Any], asked: dict[str, list[dict[str, Any]]], rounds: int
+    judges: dict[str, Any], asked: dict[str, list[dict[str, Any]]], rounds: int, truth: bool
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """One line a way: its best round; and one a set and way: how many of its picks are right."""
     taken: dict[str, list[Run]] = {name: [] for name in judges}
@@ -225,6 +225,7 @@ def compare(
         taken[name].append(measured(judge, asked))
         print(name, *(f"{seconds:.2f} s" for seconds in taken[name][-1][:3]), flush=True)
     ours, first = taken["ours"], taken[list(judges)[1]]
+    exact = in_float32(judges["ours"], asked) if truth else None
     lines = []
     for name, found in taken.items():
         whole, part, busy = (min(run[column] for run in found) for column in range(3))
@@ -240,12 +241,24 @@ def compare(
                 "processor times ours": busy / min(run[2] for run in ours),
                 "off mean": f"{mean:.4f}",
                 "off max": f"{most:.4f}",
+                **({} if exact is None else {"from float32": f"{off(found[0][3], exact)[0]:.4f}"}),
                 "same pick": statistics.fmean(
                     one.index(max(one)) == other.index(max(other)) for one, other in zip(found[0][3], first[0][3])
                 ),
             }
         )
     return lines, [line for name, found in taken.items() for line in rights(name, found[0][3], asked)]
+
+
+def in_float32(judge: Ours, asked: dict[str, list[dict[str, Any]]]) -> list[list[float]]:
+    """The log-likelihoods by the same weights, widened; they are narrow again afterwards, which loses nothing."""
+    model = judge.engine.model
+    narrow = model.dtype
+    model.float()
+    try:
+        return measured(judge, asked)[3]
+    finally:
+        model.to(narrow)
 
 
 def rights(way: str, scores: list[list[float]], asked: dict[str, list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
@@ -290,6 +303,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batches", nargs="+", default=["8", "64", "auto"] if on_gpu else ["8"], help="of `hf`")
     parser.add_argument("--texts", action="store_true", help="score the options' texts, not their letters")
     parser.add_argument("--float32", action="store_true")
+    parser.add_argument("--truth", action="store_true", help="how far each way is from float32")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--toy", action="store_true", help="a tiny model and few questions")
     parser.add_argument("--out", type=Path, default=Path("scoring.json"))
@@ -327,7 +341,7 @@ def main() -> None:
                 for which, items in sets.items()
             }
             tokens = sum(len(renderer.ids(item["prompt"])) for items in documents.values() for item in items)
-            lines, right = compare(judges, documents, asked.rounds)
+            lines, right = compare(judges, documents, asked.rounds, asked.truth)
             questions = sum(map(len, documents.values()))
             told = {"model": name, "prompts": kind, "questions": questions, "tokens": tokens, "dtype": str(model.dtype)}
             print(told, load.gpu() or "CPU", f"torch {torch.__version__}")

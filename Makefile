@@ -57,6 +57,9 @@ test-gpu: install-dev ## what only a CUDA GPU can show: kernels, 8 bits, recorde
 	CUDA_VISIBLE_DEVICES=$(or $(CUDA_VISIBLE_DEVICES),0) $(BIN)/python -m pytest -m gpu tests/gpu
 test-unsloth: env-unsloth ## Unsloth beside our own trainer, on a GPU, in an environment of its own
 	.venv-unsloth/bin/python -m pytest -m unsloth tests/gpu
+env-onnx: environments/onnx.txt ## Optimum's ONNX exporter, without medslm, which wants a newer transformers
+	$(PYTHON) -m venv .venv-onnx
+	.venv-onnx/bin/python -m pip install --quiet -r $<
 env-%: environments/%.txt ## an environment of its own for what pins other versions: make env-compress, make env-unsloth
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet -r $< -e ".[quickstart]" pytest

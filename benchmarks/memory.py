@@ -1,7 +1,7 @@
 """How far the memory plan is from what a GPU measures, and what fits into less memory than it has.
 
     python benchmarks/memory.py --json memory.json                  # predicted beside measured
-    python benchmarks/memory.py --only llama-3.2-3b                 # one base
+    python benchmarks/memory.py --only llama-3.2-3b-instruct    # one base
     python benchmarks/memory.py --capped --json capped.json         # three recipes in 4, 8 and 20 GiB, enforced
 
 Bases have random weights, since memory and speed do not depend on them. Each combination takes two optimiser steps of two
@@ -28,43 +28,17 @@ environment.prepare()  # before torch reads how its allocator is to work
 import bitsandbytes  # noqa: E402
 import numpy  # noqa: E402
 import torch  # noqa: E402
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM  # noqa: E402
+from rivals.bases import random_base  # noqa: E402
 
-from medslm.models import attention, fast, load  # noqa: E402
+from medslm.models import attention, fast, load, shapes  # noqa: E402
+from medslm.models.base import resolve  # noqa: E402
 from medslm.models.lora import Lora  # noqa: E402
 from medslm.models.passes import Pass, lay  # noqa: E402
 from medslm.train import memory  # noqa: E402
 from medslm.train.memory import need  # noqa: E402
 
 GIB = 2**30
-LLAMA_3 = {"vocab_size": 128_256, "num_key_value_heads": 8, "tie_word_embeddings": True}
-QWEN_3 = {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151_936, "tie_word_embeddings": True}
-BASES: dict[str, tuple[str, dict[str, Any]]] = {  # as their config.json says on the Hub
-    "tinyllama-1.1b": (
-        "llama",
-        {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "num_attention_heads": 32}
-        | {"num_key_value_heads": 4, "vocab_size": 32_000, "tie_word_embeddings": False},
-    ),
-    "llama-3.2-1b": (
-        "llama",
-        {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32}
-        | {"head_dim": 64, **LLAMA_3},
-    ),
-    "llama-3.2-3b": (
-        "llama",
-        {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24}
-        | {"head_dim": 128, **LLAMA_3},
-    ),
-    "qwen3-4b": (
-        "qwen3",
-        {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32} | QWEN_3,
-    ),
-    "gemma-3-1b": (
-        "gemma3_text",
-        {"hidden_size": 1152, "intermediate_size": 6912, "num_hidden_layers": 26, "num_attention_heads": 4}
-        | {"num_key_value_heads": 1, "head_dim": 256, "vocab_size": 262_144},
-    ),
-}
+BASES = ("tinyllama-1.1b-chat", "llama-3.2-1b-instruct", "llama-3.2-3b-instruct", "qwen3-4b", "gemma-3-1b-it")
 
 
 @dataclass(frozen=True)
@@ -88,73 +62,40 @@ class Combination:
 
 
 COMBINATIONS = (
-    Combination("tinyllama-1.1b", "nf4", 24, 448, (0,)),
-    Combination("tinyllama-1.1b", "nf4", 24, 2048, (0,)),
-    Combination("tinyllama-1.1b", "nf4", 16, 8192, (1, 0)),
-    Combination("tinyllama-1.1b", "none", 16, 16_384, (0,)),
-    Combination("llama-3.2-1b", "none", 16, 8192, (2,)),
-    Combination("llama-3.2-1b", "fp8", 64, 8192, (0,)),
-    Combination("llama-3.2-3b", "nf4", 16, 2048, (1,)),
-    Combination("llama-3.2-3b", "nf4", 16, 2048, (3,), offload=True),
-    Combination("llama-3.2-3b", "nf4", 64, 8192, (0,)),
-    Combination("llama-3.2-3b", "nf4", 64, 8192, (2, 1)),
-    Combination("llama-3.2-3b", "nf4", 64, 16_384, (3,), optim="paged_adamw_8bit"),
-    Combination("llama-3.2-3b", "none", 16, 16_384, (0,)),
-    Combination("llama-3.2-3b", "fp8", 16, 16_384, (1,)),
+    Combination("tinyllama-1.1b-chat", "nf4", 24, 448, (0,)),
+    Combination("tinyllama-1.1b-chat", "nf4", 24, 2048, (0,)),
+    Combination("tinyllama-1.1b-chat", "nf4", 16, 8192, (1, 0)),
+    Combination("tinyllama-1.1b-chat", "none", 16, 16_384, (0,)),
+    Combination("llama-3.2-1b-instruct", "none", 16, 8192, (2,)),
+    Combination("llama-3.2-1b-instruct", "fp8", 64, 8192, (0,)),
+    Combination("llama-3.2-3b-instruct", "nf4", 16, 2048, (1,)),
+    Combination("llama-3.2-3b-instruct", "nf4", 16, 2048, (3,), offload=True),
+    Combination("llama-3.2-3b-instruct", "nf4", 64, 8192, (0,)),
+    Combination("llama-3.2-3b-instruct", "nf4", 64, 8192, (2, 1)),
+    Combination("llama-3.2-3b-instruct", "nf4", 64, 16_384, (3,), optim="paged_adamw_8bit"),
+    Combination("llama-3.2-3b-instruct", "none", 16, 16_384, (0,)),
+    Combination("llama-3.2-3b-instruct", "fp8", 16, 16_384, (1,)),
     Combination("qwen3-4b", "nf4", 16, 4096, (0,)),
     Combination("qwen3-4b", "none", 16, 8192, (3, 2)),
-    Combination("gemma-3-1b", "nf4", 16, 4096, (0,)),
-    Combination("gemma-3-1b", "none", 16, 8192, (3,)),
+    Combination("gemma-3-1b-it", "nf4", 16, 4096, (0,)),
+    Combination("gemma-3-1b-it", "none", 16, 8192, (3,)),
 )
 
 CAPPED = (  # base, r, longest row, GiB, examples a step
-    ("tinyllama-1.1b", 24, 448, 4, 8),
-    ("llama-3.2-3b", 16, 2048, 8, 16),
-    ("llama-3.2-3b", 64, 2048, 20, 64),
+    ("tinyllama-1.1b-chat", 24, 448, 4, 8),
+    ("llama-3.2-3b-instruct", 16, 2048, 8, 16),
+    ("llama-3.2-3b-instruct", 64, 2048, 20, 64),
 )
 
 
 def config(base: str) -> Any:
-    """The base's configuration."""
-    model_type, fields = BASES[base]
-    return CONFIG_MAPPING[model_type](**fields)
-
-
-def random_base(base: str, quantization: str) -> Any:
-    """The base with random weights in bfloat16 on the GPU, its linear layers in NF4 where asked."""
-    with torch.device("cuda"):
-        model = AutoModelForCausalLM.from_config(config(base), dtype=torch.bfloat16)
-    if quantization == "nf4":
-        head = model.get_output_embeddings()
-        linears = [(name, part) for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)]
-        for name, part in linears:
-            if part is not head:
-                model.set_submodule(name, quantized(part))
-        model.is_loaded_in_4bit = model.is_quantized = True
-    return model.eval()
-
-
-def quantized(linear: torch.nn.Linear) -> bitsandbytes.nn.Linear4bit:
-    """The layer as transformers would have loaded it with `medslm.models.load`'s settings."""
-    made = bitsandbytes.nn.Linear4bit(
-        linear.in_features,
-        linear.out_features,
-        bias=linear.bias is not None,
-        compute_dtype=linear.weight.dtype,
-        compress_statistics=True,
-        quant_type="nf4",
-        device="meta",
-    )
-    weight = bitsandbytes.nn.Params4bit(
-        linear.weight.data, requires_grad=False, compress_statistics=True, quant_type="nf4", module=made
-    )
-    made.weight, made.bias = weight.to(linear.weight.device), linear.bias
-    return made
+    """The base's configuration, as it is published."""
+    return shapes.published(resolve(base).hub_id)
 
 
 def prepared(base: str, quantization: str, lora: Lora, choice: need.Choice) -> Any:
     """The model as a run trains it."""
-    model = load.with_new_adapter(random_base(base, quantization), lora).train()
+    model = load.with_new_adapter(random_base(config(base), quantization, torch.bfloat16), lora).train()
     attention.use(model)
     switched = fast.quicken(model, list(choice.levels), choice.offload, fp8=quantization == "fp8")
     print(f"# {base} {quantization}: {', '.join(f'{name} {how}' for name, how in switched.items())}", file=sys.stderr)
@@ -214,7 +155,7 @@ def collect() -> None:
 
 
 HEAD = (
-    f"{'base':<16}{'base in':<8}{'r':>4}{'tokens':>8}  {'levels':<9}{'predicted':>10}{'reserved':>10}{'error':>8}"
+    f"{'base':<24}{'base in':<8}{'r':>4}{'tokens':>8}  {'levels':<9}{'predicted':>10}{'reserved':>10}{'error':>8}"
     f"{'allocated':>11}  peak in"
 )
 
@@ -230,7 +171,7 @@ def measure(asked: Combination) -> dict[str, Any]:
     error = predicted / reserved - 1
     levels = ",".join(map(str, asked.levels)) + ("+host" if asked.offload else "")
     print(
-        f"{asked.base:<16}{asked.quantization:<8}{asked.r:>4}{asked.tokens:>8,}  {levels:<9}{predicted / GIB:>10.2f}"
+        f"{asked.base:<24}{asked.quantization:<8}{asked.r:>4}{asked.tokens:>8,}  {levels:<9}{predicted / GIB:>10.2f}"
         f"{reserved / GIB:>10.2f}{error:>+8.1%}{allocated / GIB:>11.2f}  {phase.name}",
         flush=True,
     )

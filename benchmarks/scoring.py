@@ -107,9 +107,7 @@ def generated(count: int) -> dict[str, list[Item]]:
     }
 
 
-def document(
-    question: str, options: Sequence[str], key: int, renderer: Renderer | None, texts: bool
-) -> dict[str, Any]:
+def document(question: str, options: Sequence[str], key: int, renderer: Renderer | None, texts: bool) -> dict[str, Any]:
     """Prompt and choices: letters, or with `texts` the options themselves."""
     letters = string.ascii_uppercase[: len(options)]
     if renderer is not None:

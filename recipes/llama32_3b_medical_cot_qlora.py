@@ -5,7 +5,8 @@
 
 Needs    one GPU of 12 GB
 Learns   the chain of thought and the answer; the question carries no loss
-Judged   ROUGE-L of the answers to held-out questions before and after; by `--suite reasoning` their structure too
+Judged   ROUGE-L of the answers to held-out questions before and after, and three sample cases answered side by side;
+         by `--suite reasoning` the structure of the answers too
 Then     make eval card push NAME=llama32-3b-medical-cot-qlora
 Never    for diagnosis or treatment: see model_cards/llama32-3b-medical-cot-qlora.md
 """

@@ -5,12 +5,14 @@
 
 Needs    one GPU of 4 GB
 Learns   summaries, answers, letters, codes; what is asked carries no loss
-Judged   ROUGE, BERTScore and faithfulness on notes of held-out patients; by `--suite pubmedqa` and `--suite icd-coding` too
+Judged   in each trade: ROUGE, BERTScore and faithfulness, letters, F1 of codes; latency, memory and tokens of an answer
 Then     make eval card push NAME=tinyllama-clinical-mix-qlora
 Never    for diagnosis, billing or legal advice, nor in a business (Asclepius is cc-by-nc-sa-4.0):
          see model_cards/tinyllama-clinical-mix-qlora.md
 
-`medslm compare` sets it beside the runs on one set each, and beside a larger base, item by item.
+`medslm compare` sets it beside other runs and a larger base; who was asked in another template gets a table of its own:
+`medslm eval llama-3.2-3b-instruct --suite five-trades --format toon-countless`, then
+`medslm compare tinyllama-clinical-mix-qlora llama-3.2-3b-instruct --suite five-trades`.
 """
 
 from medslm import recipe, train
@@ -27,8 +29,8 @@ RECIPE = recipe.Sft(
         "icd10cm-list": 1.0,
         "billsum": 0.5,
     },
-    formats={"icd10cm-list": "toon-countless"},  # the others are plain text
-    suite="discharge-summarization",
+    suite="five-trades",
+    format="toon-countless",  # of the codes; the others are plain text, which every format writes alike
     max_length=2048,  # notes and bills do not fit into 448 tokens; the memory is the same
     global_batch_size=8,
     gpu="4gb",

@@ -5,7 +5,7 @@
 
 Needs    one GPU of 4 GB
 Learns   the summary; the bill carries no loss
-Judged   ROUGE, BERTScore and faithfulness on test bills, beside the untuned base
+Judged   ROUGE, BERTScore and faithfulness on the test bills that fit into 2,048 tokens, beside the untuned base
 Then     make eval card push NAME=tinyllama-legal-qlora
 Never    as legal advice: see model_cards/tinyllama-legal-qlora.md
 """
@@ -18,7 +18,7 @@ RECIPE = recipe.Sft(
     quantization="nf4",  # frozen weights in 4 bits (arXiv:2305.14314)
     lora="all-linear-r24",
     mixture={"billsum": 1.0},
-    suite="billsum",
+    suite="billsum-brief",  # test bills that this base reads whole
     max_length=2048,  # all that the base reads; no bill fits into 448 tokens
     global_batch_size=8,
     gpu="4gb",

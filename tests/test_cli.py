@@ -43,7 +43,7 @@ def test_an_unknown_kind_of_preset_is_answered_with_the_nearest() -> None:
         (("compare", "smollm2-icd10-lora", "--suite", "medqa"), "scores.medqa.json is not there; `medslm eval"),
         (("push", "smollm2-icd10-lora", "--to", "me"), "run.json has schema None where 1 is read"),
         (("pull", "no-slash"), "no-slash"),
-        (("generate", "no-such-adapter", "text"), "no adapter is called 'no-such-adapter'"),
+        (("generate", "no-such-adapter", "text"), "no adapter and no model is called 'no-such-adapter'"),
     ],
 )
 def test_a_slip_is_a_sentence_and_exit_status_2(tmp_path: Path, words: tuple[str, ...], said: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from pathlib import Path
 
 import pytest
 
+import medslm
 from medslm import environment
 
 
@@ -25,3 +27,14 @@ def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -
     assert environment.cache() == Path("/xdg/medslm")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert environment.cache() == Path.home() / ".cache" / "medslm"
+
+
+def test_versions_are_told_of_what_is_installed_and_of_this_library_in_any_case(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    assert set(environment.versions(["medslm", "torch", "no-such-package"])) == {"medslm", "torch"}
+    monkeypatch.setattr(importlib.metadata, "version", none)
+    assert environment.versions(["medslm", "torch"]) == {"medslm": medslm.__version__}

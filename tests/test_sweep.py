@@ -274,20 +274,97 @@ def test_judged_runs_are_paired_with_the_first_that_was_judged(stand_in: Path) -
     assert (asked.folder / "sweep.png").stat().st_size > 0
 
 
-@pytest.mark.usefixtures("toy_base")
-def test_two_real_runs_and_a_failing_one_end_in_a_table_with_paired_differences(tmp_path: Path) -> None:
-    recipe = written(tmp_path, suite="icd10cm", stand_in=False)
-    code = (
-        "import tyro; from medslm import environment, sweep_cli; from medslm.errors import as_exit_code\n"
-        "environment.prepare()\nwith as_exit_code(): tyro.cli(sweep_cli.sweep)"
-    )
-    command = [sys.executable, "-c", code, "lr", "--recipe", str(recipe)]
-    command += ["--variant", "learning_rate=1e-4", "learning_rate=1e-2", "lora=none-r16", "--limit", "4"]
-    command += ["--config-file", str(ROOT / "recipes/launch/single.yaml"), "--runs", str(tmp_path / "runs")]
+SWEEP = (
+    "import tyro; from medslm import environment, sweep_cli; from medslm.errors import as_exit_code\n"
+    "environment.prepare()\nwith as_exit_code(): tyro.cli(sweep_cli.sweep)"
+)
+PAUSE = """
+    import os, time
+    from pathlib import Path
+    from medslm.train import checkpoint
+    seal, marker = checkpoint.seal, Path(os.environ.get("PAUSE", "nowhere"))
+    def pausing(folder, *rest):  # where the test kills it
+        seal(folder, *rest)
+        if marker.exists() and "1e-2" in str(folder):
+            marker.with_name("paused").touch()
+            time.sleep(600)
+    checkpoint.seal = pausing
+    train.main(RECIPE)
+"""
+"""In the place of a recipe's last line: the second cell stands still behind its first checkpoint while the marker exists."""
+
+
+def real(recipe: Path, runs: Path, *cells: str) -> list[str]:
+    """The command line of a sweep that trains and judges."""
+    command = [sys.executable, "-c", SWEEP, "lr", "--recipe", str(recipe), "--limit", "4", "--runs", str(runs)]
+    return [*command, "--variant", *cells, "--config-file", str(ROOT / "recipes/launch/single.yaml")]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, toy_base: object) -> tuple[Path, Path, str]:
+    """A recipe, and the folder and the output of its sweep: two cells that finish, and one that fails."""
+    folder = tmp_path_factory.mktemp("sweep")
+    recipe = written(folder, suite="icd10cm", stand_in=False)
+    text = recipe.read_text(encoding="utf-8").replace("    train.main(RECIPE)\n", PAUSE.lstrip("\n"))
+    recipe.write_text(text.replace("max_steps=2", "max_steps=3"), encoding="utf-8")
+    command = real(recipe, folder / "runs", "learning_rate=1e-4", "learning_rate=1e-2", "lora=none-r16")
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 1, done.stderr  # one lora is not there
-    assert "toy-lora-lora-none-r16 failed (train): no LoRA preset is called 'none-r16'" in done.stdout
-    assert "less toy-lora-learning-rate-1e-4" in done.stdout and "(Holm)" in done.stdout
-    assert (tmp_path / "runs" / "lr" / "sweep.png").stat().st_size > 0
-    again = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert again.stdout.count("done before") == 4
+    return recipe, folder / "runs" / "lr", done.stdout
+
+
+def test_two_real_runs_and_a_failing_one_end_in_a_table_with_paired_differences(whole: tuple[Path, Path, str]) -> None:
+    _, folder, said = whole
+    assert "toy-lora-lora-none-r16 failed (train): no LoRA preset is called 'none-r16'" in said
+    assert "less toy-lora-learning-rate-1e-4" in said and "(Holm)" in said
+    assert (folder / "sweep.png").stat().st_size > 0
+
+
+def results(folder: Path, cell: str) -> tuple[Any, ...]:
+    """What a run learnt and how it was judged, without times."""
+    record = json.loads((folder / cell / "run.json").read_text(encoding="utf-8"))
+    (path,) = (folder / cell).glob("*scores*.json")
+    scores = json.loads(path.read_text(encoding="utf-8"))
+    curve = [{name: one[name] for name in ("step", "loss", "eval_loss") if name in one} for one in record["curve"]]
+    return (
+        record["adapter_sha256"],
+        record["train"]["steps"],
+        record["train"]["best_eval_loss"],
+        curve,
+        scores["results"],
+    )
+
+
+def test_a_sweep_killed_in_the_middle_of_a_cell_ends_as_one_that_was_not(
+    whole: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    import psutil
+
+    recipe, uninterrupted, _ = whole
+    cells = ("learning_rate=1e-4", "learning_rate=1e-2")
+    command, folder = real(recipe, tmp_path / "runs", *cells), tmp_path / "runs" / "lr"
+    (tmp_path / "marker").touch()
+    environ = {**os.environ, "PAUSE": str(tmp_path / "marker")}
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=said, stderr=said)
+        deadline = time.monotonic() + 300
+        while not (tmp_path / "paused").exists():
+            assert time.monotonic() < deadline and process.poll() is None, (tmp_path / "said").read_text("utf-8")
+            time.sleep(0.1)
+        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            one.kill()  # as a machine does that loses its power
+        process.wait(60)
+    first, second = (f"toy-lora-{cell.replace('_', '-').replace('=', '-')}" for cell in cells)
+    assert running.record(folder / second).get("status") != "finished"
+    trained = (folder / first / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns
+    (tmp_path / "marker").unlink()
+    again = subprocess.run(command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=600)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("train: done before") == again.stdout.count("eval: done before") == 1
+    assert (folder / first / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns == trained
+    log = (folder / "logs" / f"{second}.train.log").read_text(encoding="utf-8")
+    assert "going on from checkpoint-1" in log
+    for cell in (first, second):
+        assert results(folder, cell) == results(uninterrupted, cell)
+    for picture in ("loss.png", "sweep.png"):
+        assert (folder / picture).read_bytes() == (uninterrupted / picture).read_bytes()

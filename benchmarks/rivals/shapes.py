@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from medslm.models import shapes as published
 
 COMMIT = "0" * 40
 """The only commit of a made-up base."""
@@ -23,29 +26,31 @@ TOKENS = 259
 class Shape:
     """The sizes of a decoder, under transformers' names."""
 
-    model_type: str
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    vocab_size: int
-    tie_word_embeddings: bool
-    max_position_embeddings: int
-    rope: tuple[tuple[str, Any], ...] = (("rope_type", "default"), ("rope_theta", 10000.0))
-    rms_norm_eps: float = 1e-5
+    settings: Mapping[str, Any]
+    """`model_type` and the fields of its configuration."""
 
     def fields(self) -> dict[str, Any]:
-        """What the configuration is made of."""
-        names = [name for name in self.__dataclass_fields__ if name not in ("rope", "model_type")]
-        return {name: getattr(self, name) for name in names} | {"rope_parameters": dict(self.rope)}
+        """What the configuration is made of, beside its type."""
+        return {name: value for name, value in self.settings.items() if name != "model_type"}
+
+    def __getattr__(self, name: str) -> Any:
+        """A field of the configuration: `hidden_size`, `vocab_size`, ..."""
+        try:
+            return self.__dict__["settings"][name]
+        except KeyError:
+            raise AttributeError(f"the configuration names no {name}") from None
+
+    @property
+    def query(self) -> int:
+        """Width of all queries together."""
+        heads = self.num_attention_heads
+        return heads * self.settings.get("head_dim", self.hidden_size // heads)
 
     @property
     def linear_weights(self) -> int:
         """Parameters of the linear layers that carry LoRA, all layers together."""
-        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
-        attention = self.hidden_size * (2 * queries + 2 * keys)
+        keys = self.query // self.num_attention_heads * self.num_key_value_heads
+        attention = self.hidden_size * (2 * self.query + 2 * keys)
         return self.num_hidden_layers * (attention + 3 * self.hidden_size * self.intermediate_size)
 
     @property
@@ -61,28 +66,21 @@ class Shape:
         """
         products = 2 * (self.linear_weights * int(lengths.sum()) + self.head_weights * predicted)
         seen = float((lengths.astype("f8") * (lengths + 1) / 2).sum())  # pairs of tokens, one of which sees the other
-        attention = 4 * self.num_attention_heads * self.head_dim * self.num_hidden_layers * seen
-        return 2 * (products + attention)
+        return 2 * (products + 4 * self.query * self.num_hidden_layers * seen)
 
 
-LLAMA_3 = (
-    ("rope_type", "llama3"),
-    ("rope_theta", 500000.0),
-    ("factor", 32.0),
-    ("low_freq_factor", 1.0),
-    ("high_freq_factor", 4.0),
-    ("original_max_position_embeddings", 8192),
-)
-MILLION = (("rope_type", "default"), ("rope_theta", 1000000.0))
+TOY = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "head_dim": 16}
+TOY |= {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 512, "max_position_embeddings": 2048}
+TOY |= {"tie_word_embeddings": True, "rms_norm_eps": 1e-5}
 
 SHAPES = {
-    "llama-3.2-3b": Shape("llama", 3072, 8192, 28, 24, 8, 128, 128256, True, 131072, LLAMA_3),
-    "llama-3.2-1b": Shape("llama", 2048, 8192, 16, 32, 8, 64, 128256, True, 131072, LLAMA_3),
-    "tinyllama-1.1b": Shape("llama", 2048, 5632, 22, 32, 4, 64, 32000, False, 2048),
-    "qwen3-0.6b": Shape("qwen3", 1024, 3072, 28, 16, 8, 128, 151936, True, 40960, MILLION, 1e-6),
-    "qwen3-1.7b": Shape("qwen3", 2048, 6144, 28, 16, 8, 128, 151936, True, 40960, MILLION, 1e-6),
-    "qwen3-4b": Shape("qwen3", 2560, 9728, 36, 32, 8, 128, 151936, True, 40960, MILLION, 1e-6),
-    "toy": Shape("llama", 64, 128, 2, 4, 2, 16, 512, True, 2048),
+    "llama-3.2-3b": Shape(published.SHAPES["meta-llama/Llama-3.2-3B-Instruct"]),
+    "llama-3.2-1b": Shape(published.SHAPES["meta-llama/Llama-3.2-1B-Instruct"]),
+    "tinyllama-1.1b": Shape(published.SHAPES["TinyLlama/TinyLlama-1.1B-Chat-v1.0"]),
+    "qwen3-0.6b": Shape(published.SHAPES["Qwen/Qwen3-0.6B"]),
+    "qwen3-1.7b": Shape(published.SHAPES["Qwen/Qwen3-1.7B"]),
+    "qwen3-4b": Shape(published.SHAPES["Qwen/Qwen3-4B"]),
+    "toy": Shape(TOY),
 }
 
 
@@ -113,14 +111,14 @@ def _write(shape: Shape, folder: Path) -> None:
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
-    _tokenizer(shape.max_position_embeddings).save_pretrained(folder)
+    tokenizer(shape.max_position_embeddings).save_pretrained(folder)
     stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if stated["hidden_size"] != shape.hidden_size or stated["dtype"] != "bfloat16":
         raise RuntimeError(f"{folder} was not written as asked: {stated}")
     (folder / "README.md").write_text("---\nlicense: mit\n---\nRandom weights.\n", encoding="utf-8")
 
 
-def _tokenizer(longest: int) -> Any:
+def tokenizer(longest: int) -> Any:
     """Bytes as tokens: no rival tokenizes anything here, but all of them ask for a tokenizer."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ def evaluate(
     data: tuple[str, ...] = (),
     available: bool = False,
     format: str | None = None,
+    engine: str = "transformers",
     runs: Path = Runs,
 ) -> None:
     """Judge a run's adapter beside its base with lm-eval, on the same prompts, and write its scores.
@@ -44,17 +46,19 @@ def evaluate(
         name: The run; or a base by itself (`medslm list bases`), which needs --suite.
         suite: What judges (`medslm list suites`); by default what the recipe names.
         limit: Items a task, to see whether it works; such scores are marked and never reach a card.
-        batch_size: Prompts a forward pass.
+        batch_size: Prompts a forward pass; requests under way at a server.
         data: Benchmarks in files, NAME=PATH each, where there is no Hub; MEDSLM_DATA says so to every command.
         available: Leave out the benchmarks and studies that lack their data; the scores name them.
         format: How a base by itself is asked (`medslm list formats`); by default `chat`. A run knows its own.
+        engine: What answers (`medslm list engines`); scores of another than `transformers` lie apart, in
+            RUN/engines/ENGINE, and reach no card.
         runs: Folder of the runs.
     """
     from medslm.data import given
     from medslm.evals import run, scores, table
 
     given.use(data)
-    how: dict[str, Any] = {"limit": limit, "batch_size": batch_size, "available": available}
+    how: dict[str, Any] = {"limit": limit, "batch_size": batch_size, "available": available, "engine": engine}
     alone = _alone(name, suite, format, runs)
     if alone:
         path = run.evaluate_base(name, runs / name, alone, format=format or "chat", **how)
@@ -84,8 +88,12 @@ def _alone(name: str, suite: str | None, format: str | None, runs: Path) -> str 
 
 def _after(name: str, found: Mapping[str, Any], alone: bool) -> str:
     """What to do with scores."""
+    from medslm.evals.respondent import HERE
+
     if found["limit"] is not None:
         return "the same without --limit"
+    if found["engine"] != HERE:
+        return f"medslm compare {name} {name}@{found['engine']} --suite {found['suite']}"
     return f"medslm compare {name} <run> --suite {found['suite']}" if alone else f"make card NAME={name}"
 
 
@@ -103,7 +111,7 @@ def generate(
     seed: int | None = None,
     runs: Path = Runs,
 ) -> None:
-    """Answer one text with a base and an adapter, or write on with a model that was trained from scratch.
+    """Answer one text with a base and an adapter, or with a whole model; or write on with one trained from scratch.
 
     Args:
         adapter: A run, a folder, or `user/name` on the Hub.
@@ -112,21 +120,21 @@ def generate(
         max_new_tokens: Longest reply.
         engine: What runs the adapter (`medslm list engines`).
         stream: Print the adapter's reply as it is written.
-        temperature: Of a model from scratch, 0.8 by default; an adapter answers with the likeliest tokens.
-        top_k: Of a model from scratch: tokens among which is drawn, 50 by default.
-        seed: Of a model from scratch.
+        temperature: Of a whole model, 0.8 by default; an adapter answers with the likeliest tokens.
+        top_k: Of a whole model: tokens among which is drawn, 50 by default.
+        seed: Of a whole model.
         runs: Folder of the runs.
     """
     from medslm.infer import local, whole
 
     asked = {"temperature": temperature, "top_k": top_k, "seed": seed}
     drawn: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    if whole.is_whole(runs / adapter):
+    folder = _learnt(adapter, runs)
+    if whole.is_whole(folder):
         if stream or engine != "transformers":
             raise MedslmError(f"'{adapter}' is a model of its own, not an adapter; leave out --engine and --stream")
-        print(whole.write(runs / adapter, text, instruction, whole.Drawn(max_new_tokens, **drawn)))
+        print(whole.write(folder, text, instruction, whole.Drawn(max_new_tokens, **drawn)))
         return
-    folder = _adapter(adapter, runs)
     if drawn:
         raise MedslmError(
             f"an adapter answers with the likeliest tokens, so that {', '.join(drawn)} would change nothing; leave it out"
@@ -142,39 +150,55 @@ def generate(
     print()
 
 
-def _adapter(named: str, runs: Path) -> Path:
+def _learnt(named: str, runs: Path) -> Path:
+    """The folder of an adapter, or of a run or a pulled repository with a whole model."""
+    from medslm.infer import whole
+
     if (runs / named / "adapter").is_dir():
         return runs / named / "adapter"
-    if (Path(named) / "adapter_config.json").is_file():
+    if whole.is_whole(runs / named):
+        return runs / named
+    if (Path(named) / "adapter_config.json").is_file() or whole.is_whole(Path(named)):
         return Path(named)
     if named.count("/") == 1 and not named.startswith((".", "/")):
         from medslm.hub import pull as pull_room
 
         return pull_room.pull(named).path
     raise MedslmError(
-        f"no adapter is called '{named}': neither a run in {runs}, nor a folder, nor user/name on the Hub"
+        f"no adapter and no model is called '{named}': neither a run in {runs}, nor a folder, nor user/name on the Hub"
     )
 
 
 @app.command
-def report(name: Name, *, suite: str | None = None, runs: Path = Runs) -> None:
-    """Show a run's scores once more, and what can be done with it.
+def report(name: Name, *, suite: str | None = None, engine: str = "transformers", runs: Path = Runs) -> None:
+    """Show a run's scores once more, with the sample cases that base and adapter answered, and what can be done with it.
 
     Args:
         name: The run.
         suite: What judged it; by default what the recipe names.
+        engine: Whose answers were judged.
         runs: Folder of the runs.
     """
     from medslm.evals import scores, table
 
     run = folder_of(name, runs)
-    print(table.text(scores.find(run, suite, trials=False)))
+    found = scores.find(run, suite, trials=False, engine=engine)
+    print(table.text(found))
     if not (run / "adapter").is_dir():
         return
     print("Next:")
-    print(f'  {_command()} generate {name} "Typhoid fever with heart involvement"   # ask it')
+    print(f"  {_command()} generate {name} {shlex.quote(_question(found))}   # ask it")
     print(f"  less {run / 'README.md'}   # its model card; the loss curve is {run / 'loss.png'}")
     print(f"  make push NAME={name} TO=<user or organisation>   # publish it, privately")
+
+
+def _question(found: Mapping[str, Any]) -> str:
+    """Something to ask a run: the first sample case that it answered, else a text of the kind that it was judged on."""
+    cases = [case["input"] for of in found["studies"].get("cases", {}).values() for case in of["cases"]]
+    if texts := [text for text in cases if isinstance(text, str)]:
+        return texts[0]
+    codes = any(result["task"].startswith("icd10cm") for result in found["results"])
+    return "Typhoid fever with heart involvement" if codes else "<a text of yours>"
 
 
 @app.command
@@ -188,14 +212,16 @@ def compare(
     """Compare judged runs item by item: one with its base, several with the first of them.
 
     Args:
-        names: The runs; a base that was judged by itself may be among them.
+        names: The runs; a base that was judged by itself may be among them. RUN@ENGINE is what an engine
+            answered for it, by default `transformers`.
         suite: What judged them; by default what each recipe names.
         runs: Folder of the runs.
         plot: Draw the differences and their intervals into this PNG as well.
     """
     from medslm.evals.compare import compare as beside
 
-    print(beside([folder_of(name, runs) for name in names], plot, suite))
+    asked = [name.partition("@") for name in names]
+    print(beside([folder_of(name, runs) for name, _, _ in asked], plot, suite, [engine for _, _, engine in asked]))
 
 
 def _command() -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
+
+import medslm
 
 DEFAULTS = {
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning OpenMP threads slow shared cores down by a factor of ten
@@ -59,3 +63,14 @@ def bundle() -> Path | None:
 def cpus() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of those that are installed, by name; this library's own also where it runs from its source folder."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = medslm.__version__ if name == "medslm" else importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

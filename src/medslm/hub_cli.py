@@ -15,7 +15,9 @@ Recipes = Annotated[tuple[Path, ...], tyro.conf.Positional]
 
 
 def card(name: Name, *, runs: Path = Runs, cards: Path = Cards) -> None:
-    """Fill the model card from run.json and scores.json; a number that was not measured means no card.
+    """Fill the model card from what was measured; a number that was not measured means no card.
+
+    An adapter and a tuned model are measured by scores.json, a pretrained model by its validation loss in run.json.
 
     Args:
         name: The run; its prose is in <cards>/<name>.md.
@@ -23,16 +25,23 @@ def card(name: Name, *, runs: Path = Runs, cards: Path = Cards) -> None:
         cards: Folder of the cards' prose.
     """
     from medslm.hub import card as cards_room
+    from medslm.hub import learnt
 
     template = cards / f"{name}.md"
     if not template.is_file():
         raise MedslmError(f"{template} is not there; write the card's prose in it, as in the other files of {cards}")
     written = cards_room.write(folder_of(name, runs), template)
+    if start := learnt.nameless_start(folder_of(name, runs)):
+        print(
+            f"note: the card names no base_model, since the weights of '{start}' with which this run began were not "
+            f"pushed from {runs}; push that run first and write the card again",
+            file=sys.stderr,
+        )
     print(f"Card in {written}. Next: make push NAME={name} TO=<user or organisation>")
 
 
 def push(name: Name, *, to: str, public: bool = False, runs: Path = Runs) -> None:
-    """Publish a run's adapter with its card, as a private repository unless told otherwise.
+    """Publish the adapter or whole model of a run with its card, as a private repository unless told otherwise.
 
     Args:
         name: The run; the repository gets its name.
@@ -53,7 +62,7 @@ def push(name: Name, *, to: str, public: bool = False, runs: Path = Runs) -> Non
 
 
 def pull(repo_id: Name, *, revision: str | None = None) -> None:
-    """Fetch an adapter from the Hub and check every file of it.
+    """Fetch an adapter or a whole model from the Hub and check every file of it.
 
     Args:
         repo_id: `user/name` on the Hub.
@@ -62,7 +71,8 @@ def pull(repo_id: Name, *, revision: str | None = None) -> None:
     from medslm.hub import pull as pull_room
 
     pulled = pull_room.pull(repo_id, revision=revision)
-    print(f"{pulled.files} files of {repo_id} at {pulled.commit}, each checked, in {pulled.path}")
+    what = "a whole model" if pulled.whole else "an adapter"
+    print(f"{repo_id} is {what}: {pulled.files} files at {pulled.commit}, each checked, in {pulled.path}")
     print(f'Next: medslm generate {repo_id} "..."')
 
 
@@ -81,18 +91,20 @@ def lock(recipes: Recipes = ()) -> None:
     print(f"{held} commits in {locked.path}, {len(locked.changed)} of them new. Next: git add {locked.path}")
 
 
-def bundle(recipes: Recipes, *, out: Path) -> None:
-    """Collect all that recipes read of the Hub in one folder, for a machine without a network.
+def bundle(recipes: Recipes = (), *, out: Path, published: tuple[str, ...] = ()) -> None:
+    """Collect all that recipes read of the Hub, and published runs, in one folder, for a machine without a network.
 
     Args:
         recipes: Recipe files, such as recipes/smollm2_icd10_lora.py.
         out: Folder to be made.
+        published: Runs to be used there, `user/name` on the Hub: whole models, and adapters with their bases.
     """
     from medslm.hub import airgap
 
-    made = airgap.bundle(recipes, out)
+    made = airgap.bundle(recipes, out, published)
     for name, reason in made.left_out.items():
         print(f"not in the bundle: {name}: {reason}", file=sys.stderr)
     what = f"{len(made.models)} models and {len(made.datasets)} datasets"
     print(f"{what}: {made.files} files, {made.bytes / 1e6:,.0f} MB, each checked, in {made.folder}")
-    print(f"Next: carry it over, then MEDSLM_BUNDLE={made.folder} accelerate launch {recipes[0]}")
+    then = f"accelerate launch {recipes[0]}" if recipes else f'medslm generate {published[0]} "..."'
+    print(f"Next: carry it over, then MEDSLM_BUNDLE={made.folder} {then}")

@@ -67,6 +67,7 @@ class Speaker:
     format: str = "chat"
     room: int | None = None
     batch_size: int = 8
+    scored_at_once: int = 64
     side: str = "base"
     asked: int = 0
     model: Any = field(default_factory=lambda: SimpleNamespace(dtype="float32", device=SimpleNamespace(type="cpu")))

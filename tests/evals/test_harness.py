@@ -20,7 +20,7 @@ from medslm.errors import MedslmError
 from medslm.evals import documents, harness
 from medslm.evals.engine import Engine
 from medslm.evals.fitting import fitting
-from medslm.evals.questions import Tokeniser
+from medslm.infer.questions import Tokeniser
 from medslm.infer.reading import until_stop
 
 SUITE = suites["icd10cm"]

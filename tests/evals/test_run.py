@@ -18,6 +18,7 @@ from medslm.data.suites.exams import EXAMS
 from medslm.errors import MedslmError
 from medslm.evals import documents, harness, run, scores, study, table
 from medslm.evals.compare import compare
+from medslm.evals.engine import Engine
 from medslm.evals.harness import Judged, Outcome
 from medslm.evals.results import Protocol
 from medslm.evals.scores import Exam
@@ -226,7 +227,7 @@ def test_an_evaluation_that_is_made_again_asks_nothing_and_says_so(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = scores.read(run.evaluate_run(finished, "quick"), "")
-    monkeypatch.setattr(run.Engine, "score_sides", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(Engine, "score_sides", lambda *_: pytest.fail("asked again"))
     second = scores.read(run.evaluate_run(finished, "quick"), "")
     assert second["results"] == first["results"] and second["reused"] == {"as-trained": 12}
     assert "6 of 6 answers were kept in" in capsys.readouterr().err

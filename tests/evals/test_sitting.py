@@ -158,5 +158,6 @@ def test_what_was_kept_of_another_adapter_is_not_taken(tokenizer: Any, renderer:
         assert seat.reused == reused
     assert json.loads((tmp_path / "likelihoods.jsonl").read_text(encoding="utf-8").splitlines()[0])["key"] == {
         "adapter": "b",
+        "engine": "transformers",
         "sides": ["base"],
     }

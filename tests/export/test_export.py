@@ -134,8 +134,9 @@ def test_one_wrong_matrix_of_a_merge_is_caught(run: Path, tmp_path: Path, monkey
         return merged
 
     monkeypatch.setattr(LoraModel, "merge_and_unload", wrong)
-    with pytest.raises(MedslmError, match="the merged model in float32 is not the adapter any more"):
-        export(run, "safetensors", tmp_path / "out", items=9)
+    with pytest.raises(MedslmError, match="the merged model in float32 is not the adapter any more") as said:
+        export(run, "safetensors", tmp_path / "out", items=9, max_drift=100.0)
+    assert "--max" not in str(said.value) and "medslm serve" in str(said.value)  # no bound of an option is this one
     assert hidden(tmp_path) == []
 
 

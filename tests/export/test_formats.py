@@ -16,8 +16,17 @@ from medslm.export.formats import Options, chosen
 def test_without_optimum_the_environment_to_make_is_said(monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.delenv("MEDSLM_OPTIMUM", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MedslmError, match=r"optimum-cli, which is not there: make an environment.*\.venv-onnx"):
+    with pytest.raises(
+        MedslmError, match=r"optimum-cli, which is not there: `make env-onnx` .*\.venv-onnx/bin/optimum-cli"
+    ):
         onnx.converter(None)
+
+
+def test_without_onnx_runtime_the_install_line_is_said(monkeypatch: Any, tmp_path: Path) -> None:
+    (tmp_path / "optimum-cli").touch()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MedslmError, match=r'`pip install "medslm\[onnx\]"`'):
+        onnx.require(tmp_path / "optimum-cli")
 
 
 def test_without_compressed_tensors_the_install_line_is_said(monkeypatch: Any) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from evals.test_engine import LETTERS, TEXTS, engine, of_lm_eval, same, toy
-from medslm.evals import scoring
+from infer.test_likelihoods import LETTERS, TEXTS, likelihoods, of_lm_eval, same, toy
+from medslm.infer import scoring
 
 pytestmark = pytest.mark.gpu
 
@@ -14,15 +14,15 @@ pytestmark = pytest.mark.gpu
 @pytest.mark.parametrize("model_type", ["llama", "qwen3", "gemma3_text", "gpt2", "mistral"])
 def test_float32_scores_are_those_of_lm_evals_own_model_class(model_type: str) -> None:
     model = toy(model_type).to("cuda")
-    assert same(engine(model).score([*LETTERS, *TEXTS]), of_lm_eval(model, [*LETTERS, *TEXTS]))
+    assert same(likelihoods(model).score([*LETTERS, *TEXTS]), of_lm_eval(model, [*LETTERS, *TEXTS]))
 
 
 @pytest.mark.parametrize("model_type", ["llama", "gemma3_text", "mistral"])
 def test_the_kernels_scores_are_no_further_from_float32_than_padded_bfloat16_is(model_type: str) -> None:
     model = toy(model_type).to("cuda")
-    exact = [total for total, _ in engine(model).score(TEXTS)]
+    exact = [total for total, _ in likelihoods(model).score(TEXTS)]
     model = model.to(torch.bfloat16)
-    packed = [total for total, _ in engine(model).score(TEXTS)]
+    packed = [total for total, _ in likelihoods(model).score(TEXTS)]
     padded = [total for total, _ in of_lm_eval(model, TEXTS)]
 
     def off(totals: list[float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -273,3 +274,84 @@ def test_all_that_is_registered_is_known() -> None:
     needs = gather.everything()
     assert "HuggingFaceTB/SmolLM2-135M-Instruct" in needs.bases
     assert {one.hub_id for one in needs.datasets} >= {"qiaojin/PubMedQA", "openai/gsm8k"}
+
+
+PRETRAIN = '''"""A recipe of a test."""
+
+from medslm import recipe
+
+RECIPE = recipe.Pretrain(name="{name}", base="toy/tiny-chat", start="{start}", mixture={{"local:stories.jsonl": 1.0}}, max_length=16)
+'''
+
+
+def test_of_a_pretraining_the_tokenizer_is_bundled_and_of_one_that_goes_on_nothing(made: Made, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.py", tmp_path / "second.py"
+    first.write_text(PRETRAIN.format(name="first", start=""), encoding="utf-8")
+    second.write_text(PRETRAIN.format(name="second", start="first"), encoding="utf-8")
+    (made.home / "stories.jsonl").write_text('{"text": "The old fox."}\n', encoding="utf-8")
+    arguments: dict[str, Any] = {"recipes": [str(first), str(second)], "lock": False}
+    said = run_client(made.hub, made.home, make, out=str(tmp_path / "both"), **arguments)
+    assert said["models"] == [toy.HUB_ID]
+    names = {path.name for path in (tmp_path / "both").rglob("*") if path.is_file()}
+    assert {"tokenizer.json", "config.json", "README.md"} <= names and "model.safetensors" not in names
+    assert said["left_out"]["run:first"] == "second begins with its weights: train it there first"
+    arguments["recipes"] = [str(second)]
+    said = run_client(made.hub, made.home, make, out=str(tmp_path / "second"), **arguments)
+    assert said["models"] == [] and said["left_out"]["run:first"].endswith("take its folder there")
+
+
+def carry(published: list[str], out: str) -> dict[str, Any]:
+    """Bundle published runs on the machine that has a network."""
+    from pathlib import Path
+
+    from medslm import environment
+
+    environment.prepare()
+    from medslm.errors import MedslmError
+    from medslm.hub import airgap
+
+    try:
+        made = airgap.bundle([], Path(out), published)
+    except MedslmError as error:
+        return {"error": str(error)}
+    return {"models": made.models, "datasets": made.datasets, "left_out": dict(made.left_out)}
+
+
+def pull(repo_id: str) -> dict[str, Any]:
+    """Pull as `medslm pull` does."""
+    from medslm import environment
+
+    environment.prepare()
+    from medslm.errors import MedslmError
+    from medslm.hub import pull as room
+
+    try:
+        pulled = room.pull(repo_id)
+    except MedslmError as error:
+        return {"error": str(error)}
+    return {"folder": str(pulled.path), "whole": pulled.whole, "files": pulled.files}
+
+
+def test_published_runs_are_carried_over_and_checked_where_there_is_no_socket(made: Made, tmp_path: Path) -> None:
+    model = {path.name: path.read_bytes() for path in (made.home / "base").iterdir()} | {"run.json": b"{}"}
+    adapter = {"adapter_config.json": json.dumps({"base_model_name_or_path": toy.HUB_ID}).encode(), "run.json": b"{}"}
+    for name, files in (("alice/whole", model), ("alice/adapter", adapter), ("alice/unsummed", {})):
+        sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in files.items())
+        made.hub.create(name)
+        made.hub.commit(
+            name, {**files, "SHA256SUMS": sums.encode(), "pytorch_model.bin": b"\x80"} if files else adapter
+        )
+    variables, out = {"MEDSLM_CACHE": str(made.home / "cache")}, tmp_path / "carried"
+    refused = run_client(made.hub, made.home, carry, variables=variables, published=["alice/unsummed"], out=str(out))
+    assert "alice/unsummed has no SHA256SUMS" in refused["error"] and not out.exists()
+    ids = ["alice/whole", "alice/adapter"]
+    said = run_client(made.hub, made.home, carry, variables=variables, published=ids, out=str(out))
+    assert said == {"models": ["alice/adapter", "alice/whole", toy.HUB_ID], "datasets": [], "left_out": {}}
+    assert not list(out.rglob("*.bin"))
+    there = without_network(made, out, tmp_path / "there", pull, repo_id="alice/whole")
+    assert there["whole"] and Path(there["folder"]).is_relative_to(out)
+    assert not without_network(made, out, tmp_path / "there", pull, repo_id="alice/adapter")["whole"]
+    weights = next(path for path in out.rglob("model.safetensors") if "alice" in str(path))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    said = without_network(made, out, tmp_path / "there", pull, repo_id="alice/whole")
+    assert "is not what its SHA256SUMS lists (changed: model.safetensors)" in said["error"]

@@ -153,9 +153,9 @@ def test_a_download_that_the_hub_refuses_for_a_moment_is_tried_again(pulled: Out
         ("secret", "no such repository, or it is private"),
         ("nothing", "no such repository, or it is private"),
         ("gated", "it is gated; ask for access"),
-        ("base", "a whole model (it has a config.json); use it as a base"),
+        ("base", "a whole model (it has a config.json) without a run.json; use it as a base"),
         ("odd", "it holds .gitattributes, a.txt"),
-        ("notes", "is a data set, not an adapter"),
+        ("notes", "is a data set, not an adapter or a model"),
     ],
 )
 def test_what_cannot_be_pulled_is_said_in_a_sentence(pulled: Outcome, name: str, sentence: str) -> None:

@@ -35,7 +35,7 @@ def closing() -> Iterator[None]:
 
 
 def engine(server: CompletionServer, served: Base, adapter: Path | None = None, **options: object) -> Server:
-    told = {"url": server.url, "model": "m", "key": KEY, "timeout": 5.0, "retries": 0, **options}
+    told = {"url": server.url, "model": "m", "key": KEY, "timeout": 5.0, "patience": 0.0, **options}
     STARTED.append(Server(Wanted(served, "chat", adapter, rows=4), Address(**told)))  # type: ignore[arg-type]
     return STARTED[-1]
 
@@ -125,7 +125,7 @@ def test_what_is_forced_by_the_bias_may_not_be_what_is_told(toy_base: Base) -> N
 def test_a_passing_fault_is_asked_through(fault: Fault, toy_base: Base) -> None:
     with CompletionServer() as server:
         server.faults = [fault]
-        assert engine(server, toy_base, retries=1).generate([PROMPT], LIMITS)[0].text == "a reply"
+        assert engine(server, toy_base, patience=5.0).generate([PROMPT], LIMITS)[0].text == "a reply"
     assert len(server.asked) == 2
 
 
@@ -135,9 +135,9 @@ def test_a_passing_fault_is_asked_through(fault: Fault, toy_base: Base) -> None:
         (Fault(401), "answers 401 .*check MEDSLM_ENGINE_KEY"),
         (Fault(404), "answers 404 .*check MEDSLM_ENGINE_MODEL"),
         (Fault(302, headers={"Location": "http://127.0.0.1:1/"}), "answers 302 .*points elsewhere"),
-        (Fault(500), "answers 500 .*try later"),
-        (Fault(hang=True), r"did not answer within 0\.3 s, 1 times; raise MEDSLM_ENGINE_TIMEOUT"),
-        (Fault(drop=True), "is not reached"),
+        (Fault(500), r"given up after 1 attempt, with a patience of 0 s: it says 500 \(ordered by a test\)"),
+        (Fault(hang=True), r"does not answer within 0\.3 s \(MEDSLM_ENGINE_TIMEOUT sets this\)"),
+        (Fault(drop=True), "no connection"),
         (Fault(hollow=True), "answers without a completion"),
     ],
 )
@@ -205,7 +205,7 @@ def test_an_address_that_is_none_or_holds_a_secret_is_not_repeated(url: str) -> 
 def test_the_environment_names_the_server() -> None:
     told = {"MEDSLM_ENGINE_URL": "http://127.0.0.1:8000/v1/", "MEDSLM_ENGINE_MODEL": "m", "MEDSLM_ENGINE_KEY": KEY}
     found = address.from_environment({**told, "MEDSLM_ENGINE_TIMEOUT": "7", "MEDSLM_ENGINE_BASE": "b"})
-    assert found == replace(Address("http://127.0.0.1:8000/v1", "m", "b", KEY), timeout=7.0)
+    assert found == replace(Address("http://127.0.0.1:8000/v1", "m", KEY), base="b", timeout=7.0)
     assert KEY not in repr(found)
 
 
@@ -214,6 +214,10 @@ def test_the_environment_names_the_server() -> None:
     [
         ({}, "none is named; set MEDSLM_ENGINE_URL"),
         ({"MEDSLM_ENGINE_URL": "https://h/v1"}, "Set MEDSLM_ENGINE_MODEL"),
+        (
+            {"MEDSLM_ENGINE_URL": "https://h/v1", "MEDSLM_ENGINE_MODEL": "m", "MEDSLM_ENGINE_PATIENCE": "-1"},
+            "a patience of 0 or more",
+        ),
         (
             {"MEDSLM_ENGINE_URL": "https://h/v1", "MEDSLM_ENGINE_MODEL": "m", "MEDSLM_ENGINE_TIMEOUT": "soon"},
             "_TIMEOUT is 'soon'",

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from medslm import environment
 from medslm.errors import MedslmError
-from medslm.infer import serving
+from medslm.infer import llama_cpp, serving
 from medslm.infer.serving import Subject
 from medslm.models.base import Base, bases
 from medslm.serve_cli import _subject
@@ -53,7 +54,9 @@ def export(folder: Path, *names: str) -> Subject:
 def installed(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
     """Only these programs are there."""
     monkeypatch.setattr(serving, "_beside", lambda name: f"/bin/{name}" if name in programs else "")
-    monkeypatch.setattr(serving, "find_spec", lambda name: None if name == "xllamacpp" else object())
+    monkeypatch.setattr(llama_cpp, "program", lambda name: f"/bin/{name}" if name in programs else "")
+    for module in (serving, llama_cpp):
+        monkeypatch.setattr(module, "find_spec", lambda name: None if name == "xllamacpp" else object())
 
 
 def test_vllm_serves_base_and_adapter_under_two_names(adapter: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,8 +79,8 @@ def test_a_gguf_export_goes_to_llama_cpp(tmp_path: Path, monkeypatch: pytest.Mon
     words = program.plan(subject, "127.0.0.1", 8000).command
     assert (name, words[0]) == ("llama.cpp", "/bin/llama-server")
     assert words[1:] == [
-        *("--model", str(tmp_path / "out" / "tuned-f16.gguf"), "--alias", "tuned", "--host", "127.0.0.1"),
-        *("--port", "8000"),
+        *("--model", str(tmp_path / "out" / "tuned-f16.gguf"), "--host", "127.0.0.1", "--port", "8000"),
+        *("--threads", str(environment.cpus()), "--alias", "tuned"),
     ]
     (tmp_path / "out" / "other.gguf").write_bytes(b"")
     with pytest.raises(MedslmError, match="holds 2 GGUF files"):
@@ -129,7 +132,8 @@ def test_only_an_explicit_host_opens_it_to_others_and_that_is_said(monkeypatch: 
     port = free()
     serving.start(subject, server="llama.cpp", port=port)
     serving.start(subject, server="llama.cpp", port=port, host="0.0.0.0")
-    assert [words[-2:] for words in began] == [["127.0.0.1", str(port)], ["0.0.0.0", str(port)]]
+    hosts = ["127.0.0.1", "0.0.0.0"]
+    assert [words[words.index(host) + 1] for words, host in zip(began, hosts)] == [str(port)] * 2
 
 
 def test_an_open_host_without_a_key_is_pointed_out() -> None:

@@ -14,8 +14,8 @@ from medslm.models.base import resolve
 from medslm.models.lora import Lora
 from medslm.train import memory
 from medslm.train.memory import card
-from medslm.train.memory.choice import MARGIN
-from medslm.train.memory.need import GIB, Choice, Job, peak
+from medslm.train.memory.choice import least as least  # of any job, for whoever has no shape but a job
+from medslm.train.memory.need import GIB, Job
 
 if TYPE_CHECKING:
     import numpy
@@ -53,13 +53,6 @@ class Fit:
         if self.tokens_per_pass is None or self.predicted is None:
             return f"needs {math.ceil(10 * self.needs / GIB) / 10:.1f}"
         return f"{self.tokens_per_pass:,} in {self.predicted / GIB:.1f}"
-
-
-def least(job: Job, longest: int) -> int:
-    """The smallest budget in bytes in which rows of `longest` tokens are trained, all recomputed, moments in 8 bits."""
-    everything = (3,) * job.shape.layers
-    ways = [Choice(longest, everything, offload, "paged_adamw_8bit") for offload in {False, job.shape.whole_layers}]
-    return math.ceil(min(sum(peak(job, way)[1].values()) for way in ways) / (1 - MARGIN))
 
 
 def of_shape(

@@ -17,15 +17,9 @@ from medslm.models import load, shapes, source
 from medslm.models.base import Base, resolve
 from medslm.models.lora import loras
 from medslm.recipe import Sft
-from medslm.train import batches, execution, memory
+from medslm.train import batches, checkpoint, execution, memory
 from medslm.train.trainers import full_memory
 from medslm.train.trainers.full_memory import Whole
-
-CHECKPOINTS = 3
-"""Two that are kept and one being written."""
-
-MOMENT_BYTES = 12
-"""Per trainable parameter of a checkpoint: itself and AdamW's two moments in float32."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +106,8 @@ def disk(recipe: Sft, runs: Path, cache: Path, here: bool) -> Iterator[Finding]:
     if found is None:
         yield Finding("disk", f"the sizes of {recipe.base} are not known here, so that its disk is not planned")
         return
-    checkpoints = CHECKPOINTS * MOMENT_BYTES * found.trainable + 2**26
-    yield _room("disk of the run", runs, checkpoints + 4 * found.trainable, "checkpoints and adapter")
+    needed = checkpoint.space(found.trainable) + 4 * found.trainable
+    yield _room("disk of the run", runs, needed, "checkpoints and adapter")
     if not here:
         yield _room("disk of the base", cache, 2 * found.all, f"the weights of {recipe.base} in 16 bits")
 

@@ -98,7 +98,7 @@ def look() -> Machine:
 
 
 def _memory() -> tuple[int, int]:
-    import psutil  # type: ignore[import-untyped]  # accelerate brings it; it has no stubs
+    import psutil  # type: ignore[import-untyped]  # it has no stubs
 
     found = psutil.virtual_memory()
     limit = CGROUP.read_text(encoding="utf-8").strip() if CGROUP.is_file() else "max"

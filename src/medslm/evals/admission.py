@@ -13,18 +13,28 @@ from medslm.data.formats.render import Renderer
 from medslm.data.suite import Suite
 from medslm.data.suites import suites
 from medslm.errors import MedslmError
+from medslm.evals import study
+from medslm.evals.respondent import HERE
 from medslm.evals.scores import Exam
+from medslm.evals.through import NOT_MEASURED, SERVED
+from medslm.infer.engines import WEIGHTS, engines
 from medslm.models import source
 from medslm.models.base import Base
 
 MADE_BY = "accelerate launch recipes/<name>.py"
 
 
-def examine(name: str, *, own: bool, limit: int | None, available: bool) -> Exam:
-    """The suite of that name, as far as its items can be had.
+AS_SERVED = "as-served"
+"""The protocol of a server, whose weights are its own affair."""
 
-    Raises `MedslmError` if it is unknown, or with a sentence for each benchmark that cannot be had unless `available`.
+
+def examine(name: str, *, own: bool, limit: int | None, available: bool, engine: str = HERE) -> Exam:
+    """The suite of that name, as far as its items can be had and `engine` can tell what its studies measure.
+
+    Raises `MedslmError` if either is unknown, or with a sentence for each benchmark that cannot be had unless
+    `available`.
     """
+    engines[engine]
     suite = suites[name]
     missing = _missing(suite)
     left = tuple(task for task in suite.tasks if task.benchmark not in missing)
@@ -34,7 +44,11 @@ def examine(name: str, *, own: bool, limit: int | None, available: bool) -> Exam
             f"{len(missing)} of the benchmarks that suite '{name}' asks cannot be had:\n{told}\nGive their files with "
             "--data NAME=PATH" + (", or judge by the rest with --available" if left else "")
         )
-    return Exam(name, Suite(left, suite.studies), own, limit, missing)
+    made = tuple(name for name in suite.studies if engine == HERE or name not in study.INSIDE)
+    unmade = {
+        name: NOT_MEASURED.format(engine=engine, why=study.INSIDE[name]) for name in suite.studies if name not in made
+    }
+    return Exam(name, Suite(left, made), own, limit, {**missing, **unmade}, engine)
 
 
 def _missing(suite: Suite) -> dict[str, str]:
@@ -50,17 +64,27 @@ def _missing(suite: Suite) -> dict[str, str]:
     return found
 
 
-def kinds(quantization: str, device: str) -> tuple[dict[str, str], tuple[str, ...]]:
+def kinds(quantization: str, device: str, engine: str = HERE) -> tuple[dict[str, str], tuple[str, ...]]:
     """Protocol -> quantisation of the base's weights, for an adapter that was trained under `quantization`; and a note.
 
-    Where there is no CUDA GPU, quantised weights cannot be multiplied and only the full ones are judged.
+    Where there is no CUDA GPU, or the engine does not load them, quantised weights cannot be multiplied and only the full
+    ones are judged. A server has weights of its own.
     """
+    if not WEIGHTS[engine]:
+        return {AS_SERVED: SERVED}, ()
     if quantization == "none":
         return {"as-trained": quantization}, ()
     if device != "cuda":
         note = (
             f"the adapter was trained on {quantization} weights, which need a CUDA GPU, and there is none here: it is "
             "judged on full-precision weights only, and no model card can be written"
+        )
+        print(f"note: {note}", file=sys.stderr)
+        return {"full-precision": "none"}, (note,)
+    if quantization not in WEIGHTS[engine]:
+        note = (
+            f"the adapter was trained on {quantization} weights, which the engine '{engine}' does not load: it is judged "
+            "on full-precision weights only"
         )
         print(f"note: {note}", file=sys.stderr)
         return {"full-precision": "none"}, (note,)
@@ -85,6 +109,15 @@ def refuse_another_base(run: Path, record: Mapping[str, Any], base: Base) -> Non
         raise MedslmError(
             f"the adapter in {adapter} was trained for {made_for}, but run.json names {base.hub_id}; put the adapter "
             "and the run.json of one run together"
+        )
+
+
+def refuse_whole(run: Path, record: Mapping[str, Any], engine: str) -> None:
+    """Raise `MedslmError` if another engine than `transformers` was to judge a model all of whose weights have learnt."""
+    if engine != HERE and (run / record["weights"]).parent.name != "adapter":
+        raise MedslmError(
+            f"{run} has learnt all weights of a model, and the engine '{engine}' is asked about a base and an adapter on "
+            f"it; evaluate with --engine {HERE}"
         )
 
 

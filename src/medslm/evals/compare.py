@@ -15,9 +15,12 @@ from typing import Any
 from medslm import files
 from medslm.errors import MedslmError
 from medslm.evals import compared, samples, scores, statistics
+from medslm.evals.admission import AS_SERVED
 from medslm.evals.compared import Contrast, Row, Table
+from medslm.evals.respondent import HERE
 from medslm.evals.results import SIDES
 from medslm.evals.statistics import Difference, Estimate
+from medslm.infer import engines as known
 
 FIELDS = {
     "task version": "task_version",
@@ -32,6 +35,8 @@ FIELDS = {
 `hardware`. Neither device nor quantisation is among them: the first is the dtype's affair, the second the run's own."""
 
 ASKED = "items and prompts"
+NAMED_APART = ("engine", "dtype")
+"""What may differ where each run is named with its engine."""
 
 Key = tuple[str, str, str]
 """Protocol, task, metric."""
@@ -42,9 +47,16 @@ class Contestant:
     """One model: a side of a judged run."""
 
     label: str
+    run: Path
+
     folder: Path
+    """In which the scores and answers of its engine lie."""
+
     scores: Mapping[str, Any]
     side: str
+    named: bool = False
+    """Whether its label says which engine answered."""
+
     _answers: dict[Path, dict[str, samples.Sample]] = field(default_factory=dict)
 
     @cached_property
@@ -63,12 +75,18 @@ class Contestant:
         return self._answers[path]
 
     @property
+    def engine(self) -> str:
+        """What answered."""
+        return str(self.scores.get("engine", HERE))
+
+    @property
     def alone(self) -> bool:
-        """Whether it is a base that was judged without an adapter."""
-        return self.scores["adapter_sha256"] is None
+        """Whether it has one kind of weights, and stands beside runs of any protocol: a base alone, or what is served."""
+        served = self.named and {result["protocol"] for result in self.scores["results"]} == {AS_SERVED}
+        return self.scores["adapter_sha256"] is None or served
 
     def at(self, key: Key) -> Mapping[str, Any] | None:
-        """Its result under a key. That of a base alone stands beside runs of any protocol: it has one kind of weights."""
+        """Its result under a key, or what it has of that task and metric if it has one kind of weights."""
         if not self.alone:
             return self.results.get(key)
         return next((found for (_, *asked), found in self.results.items() if asked == [*key[1:]]), None)
@@ -89,14 +107,18 @@ class Figure:
         return statistics.estimate(list(self.values.values()))
 
 
-def compare(runs: Sequence[Path], out: Path | None = None, suite: str | None = None) -> str:
+def compare(
+    runs: Sequence[Path], out: Path | None = None, suite: str | None = None, engines: Sequence[str] = ()
+) -> str:
     """The adapters of judged runs against that of the first, or one run's adapter against its base, as a text.
 
     `suite` is the one by which they were judged, by default that of each recipe. A base that was judged alone may be among
-    them. Draws the differences into `out` (PNG) if given. p-values are adjusted over all tests of the call (Holm). Raises
-    `MedslmError` for no run, a run twice, one that is not judged, and answers that are not those of the scores.
+    them. `engines`: for each run which engine answered; an empty name is `transformers`. Where one is named, all are, and
+    their figures stand side by side. Draws the differences into `out` (PNG) if given. p-values are adjusted over all tests
+    of the call (Holm). Raises `MedslmError` for no run, a run twice, one that is not judged, and answers that are not those
+    of the scores.
     """
-    contestants = _contestants(runs, suite)
+    contestants = _contestants(runs, suite, engines or [""] * len(runs))
     keys = _keys(contestants)
     rows: dict[tuple[str, ...], list[Row]] = {}
     apart: dict[tuple[str, str, str], list[str]] = {}  # (one, other, why) -> tasks
@@ -113,7 +135,9 @@ def compare(runs: Sequence[Path], out: Path | None = None, suite: str | None = N
         f"{other} is kept apart from {one} in {', '.join(t)}: {why}." for (one, other, why), t in apart.items()
     ] + [*dict.fromkeys(notes)]
     drawn = [] if out is None else [compared.plot(tables, out)]
-    return compared.text(tables, _repeated(contestants), [*_trials(contestants), *notes, *drawn])
+    return compared.text(
+        tables, _repeated(contestants), [*_trials(contestants), *_engines(contestants), *notes, *drawn]
+    )
 
 
 def _keys(contestants: Sequence[Contestant]) -> list[Key]:
@@ -126,18 +150,26 @@ def _keys(contestants: Sequence[Contestant]) -> list[Key]:
     return list(keys)
 
 
-def _contestants(runs: Sequence[Path], suite: str | None) -> list[Contestant]:
-    if not runs or len({run.resolve() for run in runs}) != len(runs):
+def _contestants(runs: Sequence[Path], suite: str | None, engines: Sequence[str]) -> list[Contestant]:
+    asked = [(run.resolve(), engine or HERE) for run, engine in zip(runs, engines)]
+    if not runs or len(set(asked)) != len(asked):
         raise MedslmError(
             f"{len(runs)} runs were to be compared, some of them twice or none at all; name each run once"
         )
-    names = [run.resolve().name for run in runs]
-    labels = names if len(set(names)) == len(names) else [str(run) for run in runs]
-    found = [scores.find(run, suite) for run in runs]
+    for _, engine in asked:
+        known.engines[engine]
+    names = [run.name for run, _ in asked]
+    labels = names if len(set(names)) == len({run for run, _ in asked}) else [str(run) for run in runs]
+    found = [scores.find(run, suite, engine=engine) for run, (_, engine) in zip(runs, asked)]
+    if named := any(engines):
+        labels = [f"{label}@{engine}" for label, (_, engine) in zip(labels, asked)]
+    homes = [scores.home(run, engine) for run, (_, engine) in zip(runs, asked)]
     if len(runs) == 1:
-        return [Contestant(side, runs[0], found[0], side) for side in SIDES if side in found[0]["results"][0]]
+        sides = [side for side in SIDES if side in found[0]["results"][0]]
+        labels = [f"{side}@{engines[0]}" if named else side for side in sides]
+        return [Contestant(label, runs[0], homes[0], found[0], side, named) for label, side in zip(labels, sides)]
     sides = [SIDES[-1] if of["adapter_sha256"] else SIDES[0] for of in found]
-    return [Contestant(*of) for of in zip(labels, runs, found, sides)]
+    return [Contestant(*of, named) for of in zip(labels, runs, homes, found, sides)]
 
 
 def _figures(key: Key, contestants: Iterable[Contestant], notes: list[str]) -> list[Figure]:
@@ -171,7 +203,8 @@ def _figure(key: Key, contestant: Contestant) -> Figure | None:
             "they are of two evaluations: evaluate the run again"
         )
     known: Mapping[str, Any] = ChainMap(dict(result), dict(contestant.scores), dict(contestant.scores["hardware"]))
-    says = {title: json.dumps(known.get(name), sort_keys=True) for title, name in FIELDS.items()}
+    fields = {title: name for title, name in FIELDS.items() if not (contestant.named and title in NAMED_APART)}
+    says = {title: json.dumps(known.get(name), sort_keys=True) for title, name in fields.items()}
     asked = sorted(
         (name, sample["prompt"], json.dumps(sample["key"], sort_keys=True)) for name, sample in found.items()
     )
@@ -233,14 +266,20 @@ def _trials(contestants: Sequence[Contestant]) -> list[str]:
     return [f"{label} was judged on only {limit} items a task: a trial, no result." for label, limit in limits.items()]
 
 
+def _engines(contestants: Sequence[Contestant]) -> list[str]:
+    if len({contestant.engine for contestant in contestants if contestant.named}) < 2:
+        return []
+    return ["Runs were answered by several engines, so that a difference is one of weights and of engine together."]
+
+
 def _repeated(contestants: Sequence[Contestant]) -> list[str]:
     """Primary metrics over runs whose recipes differ in name and seed only, where they were judged alike."""
     alike: dict[str, list[Contestant]] = {}
     for contestant in contestants:
-        if contestant.side == SIDES[-1] and (path := contestant.folder / "run.json").is_file():
+        if contestant.side == SIDES[-1] and (path := contestant.run / "run.json").is_file():
             recipe = files.read_json(path, made_by="accelerate launch recipes/<name>.py")["recipe"]
             rest = {name: value for name, value in recipe.items() if name not in {"name", "seed"}}
-            alike.setdefault(json.dumps(rest, sort_keys=True), []).append(contestant)
+            alike.setdefault(json.dumps([rest, contestant.engine], sort_keys=True), []).append(contestant)
     lines = []
     for members in (members for members in alike.values() if len(members) > 1):
         for key in (key for key, result in members[0].results.items() if result["primary"]):

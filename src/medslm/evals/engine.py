@@ -1,40 +1,27 @@
-"""Prompts through one model: greedy replies in batches, and log-probabilities of continuations in packed passes."""
+"""Prompts through one model in this process: greedy replies in batches, and log-probabilities in packed passes."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
 from medslm.data.formats.render import Renderer
-from medslm.evals.padded import Padded
-from medslm.evals.questions import AT_ONCE, Pair, Question, Tokeniser
-from medslm.evals.scoring import Packed, Score
+from medslm.evals.respondent import HERE
 from medslm.infer import sampling
-from medslm.infer.reading import Asked, require_room
+from medslm.infer.engine import Reply, Score
+from medslm.infer.likelihoods import Likelihoods, Side
+from medslm.infer.questions import Pair
+from medslm.infer.reading import Asked
 from medslm.infer.writing import Writer
 
-Side = Callable[[], contextlib.AbstractContextManager[Any]]
-"""Makes the model another one for a while, as `PeftModel.disable_adapter` does."""
+PROMPTS = {"cpu": 64, "cuda": 2048}
+"""Prompts whose likelihoods are asked for at once, by device: some seconds' work, and on a GPU enough to fill it."""
 
-
-@dataclass(frozen=True)
-class Reply:
-    """One generated reply."""
-
-    text: str
-    """As the renderer cleans it."""
-
-    tokens: int
-    """That the model wrote, without the one that ends the turn."""
-
-    ended: bool
-    """By the end of turn; otherwise the bound cut it."""
+BATCHES = {"cpu": 1, "cuda": 8}
+"""The same for replies, in batches."""
 
 
 class Engine:
@@ -45,7 +32,17 @@ class Engine:
         self._tokenizer = tokenizer
         end = tokenizer.convert_tokens_to_ids(renderer.end_of_turn)
         self._stops = sorted({end, tokenizer.eos_token_id} - {None})
-        self._told = False  # that batches are padded
+        device = str(model.device.type)
+        self.scored_at_once, self.written_at_once = PROMPTS[device], BATCHES[device] * batch_size
+        """Prompts between two writings to the disk: of likelihoods, and of replies."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What of it decides an answer, beside weights, arithmetic and prompt."""
+        return {"engine": HERE}
+
+    def require(self, sides: Mapping[str, Side], prompt: str, pair: Pair | None) -> None:
+        """As `Respondent`: a model in this process can be asked all there is."""
 
     @property
     def room(self) -> int | None:
@@ -101,58 +98,19 @@ class Engine:
         The texts are tokenised as they are: one that is to begin with a BOS token holds it. Raises `MedslmError` for a
         text longer than the model reads, and where one does not fit into memory.
         """
-        rows = [self.renderer.ids(text) for text in texts]
-        require_room(self.model, max(map(len, rows), default=0))
-        found: list[list[float]] = [[] for _ in rows]
-        asked = [Question(ids[:1], ((index, ids[1:]),)) for index, ids in enumerate(rows) if len(ids) > 1]
-        with tqdm(total=len(asked), desc="log-probabilities", unit="text", leave=False) as bar:
-            for start in range(0, len(asked), AT_ONCE):
-                some = asked[start : start + AT_ONCE]
-                for index, totals in self._by(some).by_token(some):
-                    found[index] = totals
-                    bar.update()
-        return found
+        return self._likelihoods.by_token([self.renderer.ids(text) for text in texts])
 
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
         """For each (prompt, continuation): its log-probability, and whether greedy decoding would write it."""
-        (scores,) = self.score_sides(pairs, [contextlib.nullcontext])
-        return scores
+        return self._likelihoods.score(pairs)
 
     def score_sides(self, pairs: Sequence[Pair], sides: Sequence[Side]) -> list[list[Score]]:
-        """The scores under each of `sides`, say base and adapter, in one go over the data.
-
-        Raises `MedslmError` if a prompt's tokens are others before a continuation, or memory does not suffice.
-        """
-        scores: list[list[Score]] = [[(0.0, False)] * len(pairs) for _ in sides]
-        with tqdm(total=len({prompt for prompt, _ in pairs}), desc="log-likelihoods", unit="item", leave=False) as bar:
-            for questions in Tokeniser(self._tokenizer).questions(pairs):
-                for side, found in zip(sides, scores):
-                    with side():
-                        for index, score in self._scored(questions):
-                            found[index] = score
-                bar.update(len(questions))
-        return scores
-
-    def _scored(self, questions: Sequence[Question]) -> Iterator[tuple[int, Score]]:
-        """Each pair's place and score: packed, or padded where the model's texts cannot be kept apart in one row."""
-        yield from self._by(questions).score(questions)
-
-    def _by(self, questions: Sequence[Question]) -> Packed | Padded:
-        from medslm.models import prefixes
-
-        why = prefixes.refusal(self.model, max(question.longest for question in questions))
-        if why and not self._told:
-            print(f"note: multiple choice is read in padded batches, which takes longer: {why}", file=sys.stderr)
-            self._told = True
-        return self._padded if why else self._packed
+        """The scores under each of `sides`, say base and adapter, in one go over the data. Raises as `Likelihoods`."""
+        return self._likelihoods.score_sides(pairs, sides)
 
     @functools.cached_property
-    def _padded(self) -> Padded:
-        return Padded(self.model, self.batch_size)
-
-    @functools.cached_property
-    def _packed(self) -> Packed:
-        return Packed(self.model)
+    def _likelihoods(self) -> Likelihoods:
+        return Likelihoods(self.model, self._tokenizer, self.batch_size)
 
     @functools.cached_property
     def _writer(self) -> Writer:

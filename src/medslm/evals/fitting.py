@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
 from medslm.evals.documents import Document
-from medslm.evals.engine import Engine
+from medslm.evals.respondent import Respondent
 
 
 def fitting(
-    task: str, asked: Sequence[Document], engine: Engine, max_new_tokens: int, left_out: Counter[str]
+    task: str, asked: Sequence[Document], engine: Respondent, max_new_tokens: int, left_out: Counter[str]
 ) -> list[Document]:
     """The documents that fit the model with their answers. Raises `MedslmError` for a question that does not."""
-    fit = []
+    fit, room = [], engine.room
     for document in asked:
-        why = _too_long(document, engine, max_new_tokens)
+        why = _too_long(document, engine.renderer, room, max_new_tokens)
         if why and document["letters"]:  # every item of an exam counts
             raise MedslmError(
                 f"item {document['id']} of {task}: {why[1]}; take the item out of the benchmark, raise max_gen_toks in "
@@ -31,22 +32,22 @@ def fitting(
     return fit
 
 
-def _too_long(document: Document, engine: Engine, max_new_tokens: int) -> tuple[str, str] | None:
+def _too_long(document: Document, renderer: Renderer, room: int | None, max_new_tokens: int) -> tuple[str, str] | None:
     """Why the document cannot be asked, in general and of this one; none if it can."""
     answers = [document["target"], *document["choices"], *document.get("rivals", ())]
     longest = max(len(answer.encode()) for answer in answers)  # a token has a byte or more, and is slower to count
     if max_new_tokens and longest >= max_new_tokens:
-        key = max(len(engine.renderer.ids(answer)) for answer in answers)
+        key = max(len(renderer.ids(answer)) for answer in answers)
         if key >= max_new_tokens:
             told = f"its key has {key} tokens and an end, but a reply may have only {max_new_tokens}"
             return f"a key longer than the {max_new_tokens} tokens of a reply", told
     after = max_new_tokens or longest
-    if engine.room is None or len(document["prompt"].encode()) + after <= engine.room:
+    if room is None or len(document["prompt"].encode()) + after <= room:
         return None
-    after = max_new_tokens or max(len(engine.renderer.ids(answer)) for answer in answers)
-    if (whole := len(engine.renderer.ids(document["prompt"])) + after) <= engine.room:
+    after = max_new_tokens or max(len(renderer.ids(answer)) for answer in answers)
+    if (whole := len(renderer.ids(document["prompt"])) + after) <= room:
         return None
     return (
-        f"longer than the {engine.room} tokens that the model reads",
-        f"prompt and reply have {whole} tokens together, but the model reads {engine.room}",
+        f"longer than the {room} tokens that the model reads",
+        f"prompt and reply have {whole} tokens together, but the model reads {room}",
     )

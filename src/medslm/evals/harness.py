@@ -1,9 +1,10 @@
 """A model's sides through lm-eval, in memory: the only file that knows lm-eval.
 
-lm-eval reads the tasks, builds the requests, calls the metrics and adds up; the model behind its `LM` interface is
-`medslm.evals.engine`, which agrees with lm-eval's own `HFLM` in float32 (`tests/evals/test_harness.py`). `HFLM` 0.4.13
-cannot be used as it stands: it compares letters in bfloat16, moves the prompt's last newline into the continuation,
-strips a stop token before it looks for it, cuts long prompts from the left, and takes six times as long on a CPU.
+lm-eval reads the tasks, builds the requests, calls the metrics and adds up; behind its `LM` interface answers any
+`medslm.evals.respondent`. The one in this process agrees with lm-eval's own `HFLM` in float32
+(`tests/evals/test_harness.py`). `HFLM` 0.4.13 cannot be used as it stands: it compares letters in bfloat16, moves the
+prompt's last newline into the continuation, strips a stop token before it looks for it, cuts long prompts from the left,
+and takes six times as long on a CPU.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from medslm.data.suite import Suite, Task
 from medslm.errors import MedslmError
 from medslm.evals import documents, metrics, parsing
 from medslm.evals.documents import Document
-from medslm.evals.engine import Reply
 from medslm.evals.fitting import fitting
 from medslm.evals.sitting import Sitting
+from medslm.infer.engine import Reply
+from medslm.infer.questions import Pair
 
 TASKS = Path(__file__).parent / "tasks"
 
@@ -120,19 +122,20 @@ def evaluate(sitting: Sitting, suite: Suite, *, limit: int | None = None, tasks:
     `tasks` is the folder of the YAMLs. Raises `MedslmError` for an exam question that the model cannot read as a whole;
     other texts that it cannot are left out and counted.
     """
-    renderer = sitting.engine.renderer
+    renderer, loader = sitting.engine.renderer, _Loader(sitting.engine.renderer, tasks, [t.name for t in suite.tasks])
     left_out: dict[str, Counter[str]] = {task.name: Counter() for task in suite.tasks}
     asked = {task.name: documents.render(task, renderer, limit, left_out[task.name]) for task in suite.tasks}
-    for name, task in _load(asked, renderer, tasks)["tasks"].items():
-        bound = (task.config.generation_kwargs or {}).get("max_gen_toks", 0)
+    with _quiet():
+        bounds = loader.bounds(asked)
+    for name, bound in bounds.items():
         asked[name] = fitting(name, asked[name], sitting.engine, bound, left_out[name])
+    sitting.begin(*_first(asked))
     outcomes: dict[str, dict[str, list[Outcome]]] = {side: {} for side in sitting.sides}
     versions: dict[str, float] = {}
     with _quiet():
         for stage in suite.stages:
             for side, of_side in outcomes.items():
-                of_stage = {task.name: _remembering(task, asked[task.name], of_side) for task in stage}
-                loaded = _load(of_stage, renderer, tasks)
+                loaded = loader.load({task.name: _remembering(task, asked[task.name], of_side) for task in stage})
                 found, written = _run(sitting, side, loaded)
                 samples = {task: found["samples"][task.name] for task in stage}
                 of_side |= {
@@ -154,20 +157,49 @@ def _remembering(task: Task, asked: list[Document], outcomes: Mapping[str, list[
     return [{**document, "before": picks[document["id"]]} for document in asked]
 
 
-def _load(asked: Mapping[str, list[Document]], renderer: Renderer, folder: Path) -> Any:
-    """lm-eval's tasks over these documents; without its own 12,000, which take half a minute to index."""
-    from lm_eval.tasks import TaskManager
+def _first(asked: Mapping[str, list[Document]]) -> tuple[str, Pair | None]:
+    """A prompt to write after, and one with a continuation whose likelihood is asked for, if one is."""
+    first = [of_task[0] for of_task in asked.values()]
+    pairs = [(document["prompt"], document["choices"][0]) for document in first if document["choices"]]
+    return first[0]["prompt"], pairs[0] if pairs else None
 
-    manager = TaskManager(
-        include_defaults=False, include_path=[str(folder)], metadata={"documents": json.dumps(dict(asked))}
-    )
-    if missing := [name for name in asked if name not in manager.all_tasks]:
-        raise MedslmError(f"{folder} has no task called {', '.join(missing)}; add its YAML, or mend the suite's record")
-    loaded = manager.load(list(asked))
-    for task in loaded["tasks"].values():
-        if task.OUTPUT_TYPE == "generate_until":
-            task.set_config("generation_kwargs", {"until": [renderer.end_of_turn]}, update=True)
-    return loaded
+
+class _Loader:
+    """lm-eval's tasks over documents, each read once for the same ones; without its own 12,000, half a minute to index.
+
+    Raises `MedslmError` for a task without a YAML of its name.
+    """
+
+    def __init__(self, renderer: Renderer, folder: Path, names: Sequence[str]) -> None:
+        self._renderer, self._folder = renderer, folder
+        self._held: dict[str, tuple[list[Document], Any]] = {}
+        if missing := [name for name in names if not (folder / f"{name}.yaml").is_file()]:
+            raise MedslmError(
+                f"{folder} has no task called {', '.join(missing)}; add its YAML, or mend the suite's record"
+            )
+
+    def bounds(self, asked: Mapping[str, list[Document]]) -> dict[str, int]:
+        """Task -> tokens that a reply may have, as its YAML says; 0 where continuations are scored, and none written."""
+        written = {name: of_task for name, of_task in asked.items() if not of_task[0]["choices"]}
+        loaded = self.load(written)["tasks"]
+        return {name: loaded[name].config.generation_kwargs["max_gen_toks"] if name in loaded else 0 for name in asked}
+
+    def load(self, asked: Mapping[str, list[Document]]) -> dict[str, Any]:
+        """The tasks as `lm_eval.evaluate` takes them."""
+        from lm_eval.tasks import TaskManager
+
+        fresh = {
+            name: of_task for name, of_task in asked.items() if name not in self._held or self._held[name][0] != of_task
+        }
+        if fresh:
+            manager = TaskManager(
+                include_defaults=False, include_path=[str(self._folder)], metadata={"documents": json.dumps(fresh)}
+            )
+            for name, task in manager.load(list(fresh))["tasks"].items():
+                if task.OUTPUT_TYPE == "generate_until":
+                    task.set_config("generation_kwargs", {"until": [self._renderer.end_of_turn]}, update=True)
+                self._held[name] = fresh[name], task
+        return {"tasks": {name: self._held[name][1] for name in asked}, "groups": {}, "group_map": {}}
 
 
 Replies = dict[tuple[str, int], Reply]

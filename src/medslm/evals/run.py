@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,45 +11,22 @@ from typing import Any
 from medslm import files
 from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
-from medslm.evals import admission, harness, scores, study
-from medslm.evals.admission import MADE_BY
-from medslm.evals.engine import Engine, Side
+from medslm.evals import admission, harness, scores, seats, study
+from medslm.evals.admission import AS_SERVED, MADE_BY
+from medslm.evals.harness import Judged
+from medslm.evals.respondent import HERE
 from medslm.evals.results import Protocol
 from medslm.evals.scores import Exam
+from medslm.evals.seats import Candidate, Seat
 from medslm.evals.sitting import Sitting
 from medslm.evals.study import Case
-from medslm.models import load, source, whole
-from medslm.models.base import Base, resolve
-
-BATCH_SIZE = 128
-"""Prompts a forward pass: on a CPU one step of 128 replies takes little longer than one of 32."""
+from medslm.evals.through import SERVED
+from medslm.infer.engines import WEIGHTS
+from medslm.models import load
+from medslm.models.base import resolve
 
 ALONE = "full-precision"
 """The protocol under which a base without an adapter is judged."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Who is judged: a run, or a base alone."""
-
-    folder: Path
-    """Of the run; scores and answers go there."""
-
-    base: Base
-    format: str
-    dtype: str
-    quantizations: Mapping[str, str]
-    """Protocol -> quantisation of the base's weights."""
-
-    record: Mapping[str, Any]
-    """`run.json`; empty for a base alone."""
-
-    notes: tuple[str, ...] = ()
-
-    @property
-    def weights(self) -> Path | None:
-        """The file of what the run has learnt, an adapter or a whole model; none for a base alone."""
-        return self.folder / self.record["weights"] if self.record else None
 
 
 def evaluate_run(
@@ -61,26 +36,29 @@ def evaluate_run(
     limit: int | None = None,
     batch_size: int | None = None,
     available: bool = False,
+    engine: str = HERE,
 ) -> Path:
     """Judge `run/adapter` and its base by `suite`, or by the one that the recipe names; returns the file of scores.
 
     It is `run/scores.json`, or `run/scores.<suite>.json` for another suite; with a `limit` `scores.limited.json` or
-    `scores.<suite>.limited.json`. An adapter of a quantised base is judged on those weights (`as-trained`) and on the full
-    ones (`full-precision`), since it may not carry over. `available` leaves out, and says, the benchmarks and studies that
-    lack their data. Raises `MedslmError` if the adapter is missing or belongs to another base or template.
+    `scores.<suite>.limited.json`; those of another `engine` than `transformers` lie in `run/engines/<engine>`. An adapter
+    of a quantised base is judged on those weights (`as-trained`) and on the full ones (`full-precision`), since it may not
+    carry over; a server has weights of its own (`as-served`). `available` leaves out, and says, the benchmarks and studies
+    that lack their data. Raises `MedslmError` if the adapter is missing or belongs to another base or template, and if the
+    engine cannot do what the suite asks.
     """
     record = files.read_json(run / "run.json", made_by=MADE_BY)
     base, recipe = resolve(record["recipe"]["base"]), record["recipe"]
     if record["status"] != "finished":
         raise MedslmError(f"the run in {run} is not finished; start its recipe again, it goes on where it stopped")
     admission.refuse_another_base(run, record, base)
+    admission.refuse_whole(run, record, engine)
     admission.refuse_other_weights(record["base"], base)
-    exam = admission.examine(
-        suite or recipe["suite"], own=suite in (None, recipe["suite"]), limit=limit, available=available
-    )
-    quantizations, notes = admission.kinds(recipe["quantization"], load.device())
+    own = suite in (None, recipe["suite"])
+    exam = admission.examine(suite or recipe["suite"], own=own, limit=limit, available=available, engine=engine)
+    quantizations, notes = admission.kinds(recipe["quantization"], load.device(), engine)
     who = Candidate(run, base, recipe["format"], recipe["dtype"], quantizations, record, notes)
-    return _evaluate(who, exam, batch_size or BATCH_SIZE, available)
+    return _evaluate(who, exam, batch_size, available)
 
 
 def evaluate_base(
@@ -92,53 +70,64 @@ def evaluate_base(
     limit: int | None = None,
     batch_size: int | None = None,
     available: bool = False,
+    engine: str = HERE,
 ) -> Path:
     """Judge the base called `name` by itself, and write `folder/scores.<suite>.json`; the rest as `evaluate_run`.
 
     Studies compare two sides, so that none is made. Raises `MedslmError` for an unknown base, suite or format.
     """
-    exam = admission.examine(suite, own=False, limit=limit, available=available)
+    exam = admission.examine(suite, own=False, limit=limit, available=available, engine=engine)
     without = dict.fromkeys(exam.suite.studies, "it compares an adapter with its base, and a base was judged alone")
     exam = replace(exam, suite=replace(exam.suite, studies=()), missing={**exam.missing, **without})
-    who = Candidate(folder, resolve(name), format, "auto", {ALONE: "none"}, {})
-    return _evaluate(who, exam, batch_size or BATCH_SIZE, available)
+    quantizations = {ALONE: "none"} if WEIGHTS[engine] else {AS_SERVED: SERVED}
+    return _evaluate(Candidate(folder, resolve(name), format, "auto", quantizations, {}), exam, batch_size, available)
 
 
-def _evaluate(who: Candidate, exam: Exam, batch_size: int, available: bool) -> Path:
+@dataclass(frozen=True)
+class _Found:
+    """What one protocol came to."""
+
+    protocol: Protocol
+
+    lacking: Mapping[str, str]
+    """Study -> why it could not be made."""
+
+    hardware: Mapping[str, Any]
+    versions: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def _evaluate(who: Candidate, exam: Exam, batch_size: int | None, available: bool) -> Path:
     """Judge under every protocol, and write the scores."""
     tokenizer = load.tokenizer(who.base)
     renderer = Renderer(tokenizer, who.format)
     if who.record:
         admission.refuse_another_template(who.record["template_hash"], renderer)
-    adapter = None if who.weights is None else files.sha256(who.weights)
-    protocols: list[Protocol] = []
-    hardware: Mapping[str, Any] = {}
-    missing = dict(exam.missing)
+    home = scores.home(who.folder, exam.engine)
+    found: list[_Found] = []
     for name, quantization in who.quantizations.items():
-        model, sides = _load(who, quantization)
-        hardware = hardware or _hardware(model, batch_size)
-        key = _key(who.base, renderer, adapter, quantization, hardware)
-        folder = who.folder / "eval" / exam.folder / name
-        sitting = Sitting(Engine(model, tokenizer, renderer, batch_size), sides, folder, key)
-        protocol, lacking = _judge(Protocol(name, quantization), sitting, who, exam)
-        protocols.append(protocol)
-        missing |= lacking
-        del model, sides, sitting  # or two models would be in memory at once
+        with seats.taken(who, quantization, exam.engine, renderer, tokenizer, batch_size) as seat:
+            found.append(_judge(Protocol(name, quantization), seat, who, exam, home / "eval" / exam.folder / name))
+        del seat  # or two models would be in memory at once
+    missing = {**exam.missing, **{name: why for one in found for name, why in one.lacking.items()}}
     if (lacking := {name: why for name, why in missing.items() if name in exam.suite.studies}) and not (
         available or exam.limit
     ):
-        raise MedslmError(_unfinished(lacking, who.folder))
+        raise MedslmError(_unfinished(lacking, home))
     judged = {
         "name": who.folder.resolve().name,
         "base": who.base.hub_id,
         "format": who.format,
         "fingerprint": who.record.get("fingerprint"),
         "template_hash": renderer.template_hash,
-        "adapter_sha256": adapter,
+        "adapter_sha256": None if who.weights is None else files.sha256(who.weights),
     }
-    found = scores.assemble(judged, replace(exam, missing=missing), protocols, hardware, who.notes)
-    files.write_json(who.folder / exam.file, found)
-    return who.folder / exam.file
+    first, notes = found[0], tuple(dict.fromkeys([*who.notes, *(note for one in found for note in one.notes)]))
+    told = scores.assemble(
+        judged, replace(exam, missing=missing), [one.protocol for one in found], first.hardware, notes, first.versions
+    )
+    files.write_json(home / exam.file, told)
+    return home / exam.file
 
 
 def _unfinished(lacking: Mapping[str, str], folder: Path) -> str:
@@ -149,10 +138,11 @@ def _unfinished(lacking: Mapping[str, str], folder: Path) -> str:
     )
 
 
-def _judge(protocol: Protocol, sitting: Sitting, who: Candidate, exam: Exam) -> tuple[Protocol, dict[str, str]]:
-    """The protocol with its answers and studies; and study -> why it could not be made."""
+def _judge(protocol: Protocol, seat: Seat, who: Candidate, exam: Exam, folder: Path) -> _Found:
+    """The answers and studies of one protocol, which are kept in `folder`."""
     started = time.monotonic()
-    sides = harness.evaluate(sitting, exam.suite, limit=exam.limit)
+    sitting = Sitting(seat.engine, seat.sides, folder, seat.key)
+    sides = _asked(sitting, exam)
     outcomes = {side: judged.outcomes for side, judged in sides.items()}
     case = Case(outcomes, sitting.engine, sitting.sides, sitting.folder, who.folder, who.record, exam.limit)
     studies: dict[str, Mapping[str, Any]] = {}
@@ -167,40 +157,16 @@ def _judge(protocol: Protocol, sitting: Sitting, who: Candidate, exam: Exam) -> 
             lacking[name] = str(error)
     seconds = time.monotonic() - started
     done = replace(protocol, sides=sides, seconds=seconds, reused=sitting.reused, studies=studies, told=told)
-    return done, lacking
+    return _Found(done, lacking, seat.hardware, seat.versions, seat.notes)
 
 
-def _load(who: Candidate, quantization: str) -> tuple[Any, dict[str, Side]]:
-    """The model, and what makes it the base (the same weights with the adapter switched off) or the adapter."""
-    loaded = load.model(who.base, quantization, who.dtype)
-    if who.weights is None:
-        return loaded, {"base": contextlib.nullcontext}
-    if who.weights.parent.name == whole.FOLDER:
-        learnt = whole.trained(who.weights.parent, who.dtype)
-        return learnt, {"base": lambda: whole.with_weights_of(learnt, loaded), "adapter": contextlib.nullcontext}
-    model = load.with_adapter(loaded, who.weights.parent, fp8=quantization == "fp8")
-    return model, {"base": model.disable_adapter, "adapter": contextlib.nullcontext}
-
-
-def _key(
-    base: Base, renderer: Renderer, adapter: str | None, quantization: str, hardware: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What decides an answer beside its prompt: kept answers under another key are not taken."""
-    return {
-        "adapter": adapter,
-        "base": source.find(base).revision,
-        "template": renderer.template_hash,
-        "quantization": quantization,
-        "dtype": hardware["dtype"],
-        "device": hardware["gpu"] or hardware["device"],
-        "packages": {name: importlib.metadata.version(name) for name in ("medslm", "torch", "transformers")},
-    }
-
-
-def _hardware(model: Any, batch_size: int) -> Mapping[str, Any]:
-    return {
-        "device": load.device(),
-        "gpu": load.gpu(),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "batch_size": batch_size,
-    }
+def _asked(sitting: Sitting, exam: Exam) -> dict[str, Judged]:
+    """What lm-eval makes of all answers. Where they stop coming, it is said that nothing is lost."""
+    try:
+        return harness.evaluate(sitting, exam.suite, limit=exam.limit)
+    except MedslmError as error:
+        if exam.engine == HERE or not sitting.held:
+            raise
+        raise MedslmError(
+            f"{error}. {sitting.held:,} answers are kept in {sitting.folder}; the same command asks for the rest"
+        ) from error

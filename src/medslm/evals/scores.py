@@ -14,10 +14,10 @@ from medslm.data.suite import Suite, Task
 from medslm.errors import MedslmError
 from medslm.evals import harness, results
 from medslm.evals.harness import Outcome
+from medslm.evals.respondent import HERE
 from medslm.evals.results import Protocol
 
 SCHEMA = 2
-ENGINE = "transformers"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class Exam:
     """Items a task, or all."""
 
     missing: Mapping[str, str] = field(default_factory=dict)
-    """Benchmark -> why it could not be asked, where that was allowed."""
+    """Benchmark or study -> why it could not be asked or made, where that was allowed."""
+
+    engine: str = HERE
+    """What answers (`medslm list engines`)."""
 
     @property
     def folder(self) -> str:
@@ -53,9 +56,18 @@ def _folder(suite: str, limit: int | None) -> str:
     return suite if limit is None else f"{suite}.limited"
 
 
-def answers(run: Path, scores: Mapping[str, Any], protocol: str, side: str, task: str) -> Path:
-    """The file of a run's answers to a task (`medslm.evals.samples`) that these scores add up."""
-    return run / "eval" / _folder(scores["suite"], scores["limit"]) / protocol / side / f"{task}.jsonl"
+def home(run: Path, engine: str) -> Path:
+    """The folder of a run in which the scores and answers of an engine lie.
+
+    Those of another than `transformers` have a folder of their own: they never take the place of those on which a model
+    card stands.
+    """
+    return run if engine == HERE else run / "engines" / engine
+
+
+def answers(folder: Path, scores: Mapping[str, Any], protocol: str, side: str, task: str) -> Path:
+    """The file of answers to a task (`medslm.evals.samples`) that the scores in a folder (`home`) add up."""
+    return folder / "eval" / _folder(scores["suite"], scores["limit"]) / protocol / side / f"{task}.jsonl"
 
 
 def file(suite: str | None = None, limited: bool = False) -> str:
@@ -71,17 +83,19 @@ def read(path: Path, made_by: str) -> dict[str, Any]:
     return scores
 
 
-def find(run: Path, suite: str | None = None, trials: bool = True) -> dict[str, Any]:
+def find(run: Path, suite: str | None = None, trials: bool = True, engine: str = HERE) -> dict[str, Any]:
     """The scores of a run by a suite, or by its recipe's; the complete ones, else with `trials` those of a trial.
 
-    Raises `MedslmError` if there are none.
+    Raises `MedslmError` if the engine has given none.
     """
     made_by = f"medslm eval {run.resolve().name}" + (f" --suite {suite}" if suite else "")
+    made_by += f" --engine {engine}" if engine != HERE else ""
+    folder = home(run, engine)
     for limited in (False, True) if trials else (False,):
-        for name in dict.fromkeys((file(suite, limited), file(None, limited))):
-            if (run / name).is_file() and (found := read(run / name, made_by))["suite"] == (suite or found["suite"]):
+        for path in dict.fromkeys(folder / file(name, limited) for name in (suite, None)):
+            if path.is_file() and (found := read(path, made_by))["suite"] == (suite or found["suite"]):
                 return found
-    raise MedslmError(f"{run / file(suite)} is not there; `{made_by}` writes it")
+    raise MedslmError(f"{folder / file(suite)} is not there; `{made_by}` writes it")
 
 
 def assemble(
@@ -90,10 +104,12 @@ def assemble(
     protocols: Sequence[Protocol],
     hardware: Mapping[str, Any],
     notes: Sequence[str] = (),
+    versions: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What goes into a file of scores; `judged` says who was judged: name, fingerprint, template and adapter.
 
-    Raises `MedslmError` if the sides did not see the same prompts.
+    `versions`: of what computes in another engine than `transformers`. Raises `MedslmError` if the sides did not see the
+    same prompts.
     """
     suite = exam.suite
     for protocol in protocols:
@@ -121,9 +137,12 @@ def assemble(
         "suite": exam.name,
         "limit": exam.limit,
         "lm_eval": harness.version(),
-        "packages": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "lm_eval")},
+        "packages": {
+            **{name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "lm_eval")},
+            **(versions or {}),
+        },
         "hardware": dict(hardware),
-        "engine": ENGINE,
+        "engine": exam.engine,
         "missing": dict(exam.missing),
         "notes": [*notes, *unasked, *empty],
         "results": measured,

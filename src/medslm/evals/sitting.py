@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medslm.evals.engine import Engine, Reply, Side
 from medslm.evals.kept import Kept
-from medslm.evals.questions import Pair
-from medslm.evals.scoring import Score
+from medslm.evals.respondent import Respondent
+from medslm.infer.engine import Reply, Score
+from medslm.infer.likelihoods import Side
+from medslm.infer.questions import Pair
 
 LIKELIHOODS, REPLIES = "likelihoods.jsonl", "replies.jsonl"
-PROMPTS = {"cpu": 64, "cuda": 2048}
-"""Prompts whose likelihoods are asked for at once, by device: some seconds' work, and on a GPU enough to fill it."""
-BATCHES = {"cpu": 1, "cuda": 8}
-"""The same for replies, in batches of the engine."""
 
 
 class Sitting:
-    """An engine, its sides, and what they answered under `key`, which is kept in `folder` (`medslm.evals.kept`).
+    """Who answers, its sides, and what they answered under `key`, which is kept in `folder` (`medslm.evals.kept`).
 
-    The key says what decides an answer beside the prompt: adapter, weights, arithmetic, versions.
+    The key says what decides an answer beside the prompt: adapter, weights, arithmetic, versions. The engine adds its own
+    name, and what it is known by; of a server only its first answer tells that, so that `begin` comes first.
     """
 
-    def __init__(self, engine: Engine, sides: Mapping[str, Side], folder: Path, key: Mapping[str, Any]) -> None:
+    def __init__(self, engine: Respondent, sides: Mapping[str, Side], folder: Path, key: Mapping[str, Any]) -> None:
         self.engine, self.sides, self.folder = engine, sides, folder
-        key = {**key, "sides": list(sides)}
-        self._likelihoods, self._replies = Kept(folder / LIKELIHOODS, key), Kept(folder / REPLIES, key)
-        self._device = str(engine.model.device.type)
+        self._key = key
+
+    def begin(self, prompt: str, pair: Pair | None) -> None:
+        """See to it that every side can write after a prompt, and tell how likely a pair is if there is one.
+
+        Raises `MedslmError` if not, before anything is asked.
+        """
+        self.engine.require(self.sides, prompt, pair)
+
+    @functools.cached_property
+    def _kept(self) -> tuple[Kept, Kept]:
+        """Likelihoods and replies."""
+        key = {**self._key, **self.engine.identity, "sides": list(self.sides)}
+        return Kept(self.folder / LIKELIHOODS, key), Kept(self.folder / REPLIES, key)
 
     @property
     def reused(self) -> int:
         """Answers that an earlier evaluation left: prompts with all their continuations, and replies."""
-        return self._likelihoods.reused + self._replies.reused
+        return sum(kept.reused for kept in self._kept)
+
+    @property
+    def held(self) -> int:
+        """Answers that are on the disk by now; 0 before the first question."""
+        return sum(len(kept.found) for kept in self._kept) if "_kept" in self.__dict__ else 0
 
     def scores(self, side: str, pairs: Sequence[Pair]) -> list[Score]:
         """The log-probability of each continuation; the first side that asks has all sides answer."""
@@ -53,7 +68,7 @@ class Sitting:
                 for one in some
             ]
 
-        values = self._likelihoods.answers(list(asked), ask, PROMPTS[self._device])
+        values = self._kept[0].answers(list(asked), ask, self.engine.scored_at_once)
         by_prompt = {prompt: value[side] for prompt, value in zip(asked.values(), values)}
         found = (by_prompt[prompt][rivals[prompt][continuation]] for prompt, continuation in pairs)
         return [(float(logprob), bool(greedy)) for logprob, greedy in found]
@@ -67,8 +82,7 @@ class Sitting:
                 replies = self.engine.replies([asked[name] for name in some], max_new_tokens)
             return [[reply.text, reply.tokens, reply.ended] for reply in replies]
 
-        at_once = BATCHES[self._device] * self.engine.batch_size
-        values = self._replies.answers(list(asked), ask, at_once)
+        values = self._kept[1].answers(list(asked), ask, self.engine.written_at_once)
         by_prompt = {prompt: Reply(*value) for prompt, value in zip(asked.values(), values)}
         return [by_prompt[prompt] for prompt in prompts]
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from medslm.errors import MedslmError
 
 if TYPE_CHECKING:
-    from medslm.evals.engine import Engine, Side
     from medslm.evals.harness import Outcome
+    from medslm.evals.respondent import Respondent
+    from medslm.infer.likelihoods import Side
 
 MODULES = {
     "uncertainty": "medslm.evals.trust.uncertainty",
@@ -25,10 +26,17 @@ MODULES = {
     "cost": "medslm.evals.trust.cost",
     "coding": "medslm.evals.clinical.coding",
     "similarity": "medslm.evals.clinical.similarity",
+    "cases": "medslm.evals.clinical.cases",
     "consistency": "medslm.evals.clinical.consistency",
     "judge": "medslm.evals.judge.study",
 }
 """Study -> the module that holds it as `STUDY`; imported when a suite names it."""
+
+INSIDE = {
+    "privacy": "it needs the log-probability of each token of a text",
+    "cost": "it times the model itself, and its merged weights",
+}
+"""Study -> why it needs a model in this process."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +46,9 @@ class Case:
     outcomes: Mapping[str, Mapping[str, Sequence[Outcome]]]
     """Side (`base`, `adapter`) -> task -> the outcome of every item, in one order for both sides."""
 
-    engine: Engine
+    engine: Respondent
     sides: Mapping[str, Side]
-    """Side -> the context in which the engine's model is that side."""
+    """Side -> the context in which the engine is that side."""
 
     folder: Path
     """Where answers and pictures of this protocol are kept; what a study asks itself it keeps here, to resume from."""

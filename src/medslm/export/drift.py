@@ -192,8 +192,8 @@ def _outcomes(items: Iterable[Item], told: Iterable[_Told]) -> Iterator[int | bo
         yield rivals[0][1] if item.right is None else totals.index(max(totals))
 
 
-def refuse(found: Drift, bound: Bound, told: str) -> None:
-    """Raise `MedslmError` if the export is farther from its adapter than `bound` allows."""
+def refuse(found: Drift, bound: Bound, told: str, advice: str) -> None:
+    """Raise `MedslmError` with this advice if the export is farther from its adapter than `bound` allows."""
     reasons = []
     if not found.divergence <= bound.drift:
         reasons.append(f"its predictions diverge by {found.divergence:.3g} nats a token, of at most {bound.drift:g}")
@@ -203,6 +203,5 @@ def refuse(found: Drift, bound: Bound, told: str) -> None:
     if reasons:
         raise MedslmError(
             f"{told} is not the adapter any more: {'; '.join(reasons)} (the same first choice at {100 * found.top1:.1f} % "
-            f"of {found.positions} places, {found.prompts} prompts). It was removed; choose a wider type, or allow as "
-            "much with --max-drift and --max-fall"
+            f"of {found.positions} places, {found.prompts} prompts). {advice}"
         )

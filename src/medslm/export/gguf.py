@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from medslm.export import modelfile, outside
 from medslm.export.drift import Bound, Reader
 from medslm.export.subject import Subject
 from medslm.export.torch_reader import TorchReader
+from medslm.infer import llama_cpp
 from medslm.models import load
 
-SCRIPT, QUANTISER, VARIABLE = "convert_hf_to_gguf.py", "llama-quantize", "MEDSLM_LLAMA_CPP"
+SCRIPT, QUANTISER, VARIABLE = "convert_hf_to_gguf.py", "llama-quantize", llama_cpp.VARIABLE
 CONVERTED = ("f32", "f16", "bf16", "q8_0")
 """Types that the converter writes by itself; all others are made by the quantiser from bf16."""
 
@@ -62,15 +62,12 @@ def quantiser(kind: str) -> Path | None:
     """The program that makes this type; none if the converter does. Raises `MedslmError` if it is not there."""
     if kind in CONVERTED:
         return None
-    folder = Path(os.environ.get(VARIABLE) or ".").expanduser()
-    places = [folder / QUANTISER, folder / "build" / "bin" / QUANTISER] if os.environ.get(VARIABLE) else []
-    found = next((place for place in places if place.is_file()), None) or shutil.which(QUANTISER)
-    if found is None:
-        raise MedslmError(
-            f"type {kind} is made by llama.cpp's {QUANTISER}, which is neither in the folder of {VARIABLE} nor on the "
-            f"PATH; build or install llama.cpp, or choose one of {', '.join(CONVERTED)}"
-        )
-    return Path(found)
+    if found := llama_cpp.program(QUANTISER):
+        return Path(found)
+    raise MedslmError(
+        f"type {kind} is made by llama.cpp's {QUANTISER}, which is neither in the folder of {VARIABLE} nor on the "
+        f"PATH; build or install llama.cpp, or choose one of {', '.join(CONVERTED)}"
+    )
 
 
 def write(subject: Subject, merged: Path, folder: Path, kind: str, script: Path) -> Path:
@@ -78,6 +75,7 @@ def write(subject: Subject, merged: Path, folder: Path, kind: str, script: Path)
 
     Raises `MedslmError` with the end of the converter's output where it fails.
     """
+    _tell_beginning(subject, merged)
     program, made = quantiser(kind), folder / f"{subject.name}-{kind}.gguf"
     first = made if program is None else folder / ".wide.gguf"
     wide = kind if program is None else "bf16"
@@ -96,26 +94,42 @@ def write(subject: Subject, merged: Path, folder: Path, kind: str, script: Path)
     if program is not None:
         outside.run([program, first, made, kind.upper()], made, f"the quantiser {program.name}")
         files.remove(first)
-    _refuse_another_template(subject, made)
+    _refuse_other_prompts(subject, made)
     files.write_text(folder / "Modelfile", modelfile.text(subject, made.name))
     return made
 
 
-def _refuse_another_template(subject: Subject, made: Path) -> None:
-    """Raise `MedslmError` for a file that cannot be read, or holds another chat template than the run's tokenizer."""
+def _tell_beginning(subject: Subject, merged: Path) -> None:
+    """Have the converter write whether a text begins with BOS: just where the run's prompts do.
+
+    Without a word on it, llama.cpp and Ollama assume either, each for other tokenizers.
+    """
+    config = merged / "tokenizer_config.json"
+    told = {"add_bos_token": bool(modelfile.begin(subject)), "add_eos_token": False}
+    files.write_json(config, files.read_json(config, "save_pretrained") | told)
+
+
+def _refuse_other_prompts(subject: Subject, made: Path) -> None:
+    """Raise `MedslmError` for a file that cannot be read, or by which a prompt would differ from the run's."""
     from gguf import GGUFReader
 
     try:
-        field = GGUFReader(made).get_field("tokenizer.chat_template")
+        found = GGUFReader(made)
+        fields = [found.get_field(f"tokenizer.{name}") for name in ("chat_template", "ggml.add_bos_token")]
     except (ValueError, IndexError, OSError) as error:
         raise MedslmError(
             f"the converter wrote {made.name}, which is no GGUF file: {error}; use another one"
         ) from error
-    held = None if field is None else field.contents()
+    held, begins = (None if field is None else field.contents() for field in fields)
     if held != subject.tokenizer.chat_template:
         raise MedslmError(
             f"the converter wrote {'another' if held else 'no'} chat template into {made.name}, so that servers would ask "
             "otherwise than the run was trained; use another version of the converter"
+        )
+    if begins is not bool(modelfile.begin(subject)):
+        raise MedslmError(
+            f"the converter wrote add_bos_token={begins} into {made.name}, so that servers would begin prompts otherwise "
+            "than the run's begin; use another version of the converter"
         )
 
 

@@ -6,44 +6,26 @@ transformers, this one at the first place of each reply. https://github.com/ggml
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
-import importlib.util
 import json
 import math
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medslm import environment
 from medslm.errors import MedslmError
 from medslm.export.drift import Bound, by_item
 from medslm.export.subject import Item
+from medslm.infer import llama_cpp
 
 if TYPE_CHECKING:  # importing this module imports no numpy
     from medslm.export.drift import Array
 
 LISTED = 256  # tokens of a place that the server is asked for
 HALF = 0.02  # nats beyond the format's bound: llama.cpp multiplies and keeps keys and values in 16 bits
-PATIENCE = 300.0  # seconds in which the server must have read the file
-SERVER = "llama-server"
-OWN = """
-import sys, xllamacpp
-params = xllamacpp.CommonParams()
-params.model.path, params.n_ctx, params.n_parallel = sys.argv[1], int(sys.argv[3]), 1
-params.hostnames, params.port = ["127.0.0.1"], int(sys.argv[2])
-params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(sys.argv[4])
-server = xllamacpp.Server(params)
-sys.stdin.read()
-"""
+PLACES = "completion_probabilities"
+PATIENCE = 300.0  # seconds for an answer
 
 
 @dataclass(frozen=True)
@@ -64,21 +46,19 @@ class Served:
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
-def check(made: Path, items: Sequence[Item], before: Sequence[Array], bound: Bound) -> Served | None:
-    """Compare the first place of every reply; none where there is no llama.cpp.
+def check(made: Path, items: Sequence[Item], before: Sequence[Array], bound: Bound, begin: str) -> Served | None:
+    """Compare the first place of every reply; none where there is no llama.cpp. It puts `begin` before prompts itself.
 
     Raises `MedslmError` if it cuts a prompt into other tokens, or begins replies otherwise than `bound` allows.
     """
+    if not (loader := llama_cpp.installed()):
+        return None
     places = {item.prompt: (item.passages[0], rows[0][0]) for item, rows in zip(items, by_item(items, before))}
-    room = max(passage.start for passage, _ in places.values()) + 8
-    with _serving(made, room) as found:
-        if found is None:
-            return None
-        url, loader = found
-        apart, same = 0.0, 0
+    apart, same = 0.0, 0
+    with llama_cpp.serving(made, max(passage.start for passage, _ in places.values()) + 8) as url:
         for prompt, (passage, row) in places.items():
             ids = list(passage.ids[: passage.start])
-            _refuse_other_tokens(url, prompt, ids, made)
+            _refuse_other_tokens(url, prompt.removeprefix(begin), ids, made)
             told = _first(url, ids)
             apart += _divergence(row, told)
             same += int(row.argmax()) == max(told, key=told.__getitem__)
@@ -99,7 +79,8 @@ def _divergence(row: Array, told: dict[int, float]) -> float:
 
 
 def _refuse_other_tokens(url: str, prompt: str, ids: list[int], made: Path) -> None:
-    cut = _post(f"{url}/tokenize", {"content": prompt, "add_special": False, "parse_special": True})["tokens"]
+    """As servers cut what they are sent as text, with the tokens that the file has them put around it."""
+    cut = _post(f"{url}/tokenize", {"content": prompt, "add_special": True, "parse_special": True})["tokens"]
     if cut[: len(ids)] != ids:
         place = next(
             (place for place, (one, other) in enumerate(zip(cut, ids)) if one != other), min(len(cut), len(ids))
@@ -113,8 +94,12 @@ def _refuse_other_tokens(url: str, prompt: str, ids: list[int], made: Path) -> N
 def _first(url: str, ids: list[int]) -> dict[int, float]:
     """Token -> log-probability behind these tokens, of the `LISTED` likeliest."""
     asked = {"prompt": ids, "n_predict": 1, "n_probs": LISTED, "temperature": 0.0, "cache_prompt": True, "samplers": []}
-    (place,) = _post(f"{url}/completion", asked)["completion_probabilities"]
-    return {token["id"]: float(token["logprob"]) for token in place["top_logprobs"]}
+    told = _post(f"{url}/completion", asked)
+    if PLACES not in told:  # the likeliest is a part of a character; what is told is from before the bias
+        told = _post(f"{url}/completion", asked | {"logit_bias": [[ids[0], 1000.0]]})
+    if PLACES not in told:
+        raise MedslmError("llama.cpp's server tells no probabilities; use another version of it")
+    return {token["id"]: float(token["logprob"]) for token in told[PLACES][0]["top_logprobs"]}
 
 
 def _post(url: str, told: dict[str, Any]) -> Any:
@@ -124,49 +109,3 @@ def _post(url: str, told: dict[str, Any]) -> Any:
             return json.load(answer)
     except (OSError, ValueError) as error:
         raise MedslmError(f"llama.cpp's server did not answer {url}: {error}; use another version of it") from error
-
-
-@contextlib.contextmanager
-def _serving(made: Path, room: int) -> Iterator[tuple[str, str] | None]:
-    """Address and version of a server over the file, which ends with the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command, loader = _command(made, port, room)
-    if not command:
-        yield None
-        return
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait(process, url := f"http://127.0.0.1:{port}", made, loader)
-        yield url, loader
-    finally:
-        process.terminate()
-        process.wait()
-        if process.stdin:
-            process.stdin.close()
-
-
-def _command(made: Path, port: int, room: int) -> tuple[list[str], str]:
-    """What starts a server, and its name; nothing where there is none."""
-    threads = str(environment.cpus())
-    if importlib.util.find_spec("xllamacpp"):
-        words = [sys.executable, "-c", OWN, str(made), str(port), str(room), threads]
-        return words, f"llama.cpp in xllamacpp {importlib.metadata.version('xllamacpp')}"
-    folder = os.environ.get("MEDSLM_LLAMA_CPP")
-    built = Path(folder).expanduser() / "build" / "bin" / SERVER if folder else None
-    program = str(built) if built and built.is_file() else shutil.which(SERVER)
-    if program is None:
-        return [], ""
-    words = [program, "-m", str(made), "--host", "127.0.0.1", "--port", str(port), "-c", str(room), "-t", threads]
-    return [*words, "-np", "1"], f"llama.cpp's {SERVER}"
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, made: Path, loader: str) -> None:
-    until = time.monotonic() + PATIENCE
-    while process.poll() is None and time.monotonic() < until:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.2)
-    raise MedslmError(f"{loader} cannot read {made.name}: its server did not start; use another version of llama.cpp")

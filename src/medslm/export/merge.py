@@ -6,6 +6,7 @@ measured before anything is stored: a merge into bfloat16 rounds twice, one into
 
 from __future__ import annotations
 
+import importlib.metadata
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,11 @@ if TYPE_CHECKING:  # importing this module imports no torch
 
 EXACT = drift.Bound(drift=1e-6, fall=0.0)
 """Of float32 before and after the merge, where only sums are taken in another order (`docs/export.md`)."""
+
+WRONG = (
+    "Nothing was written. In float32 a merge only sums in another order, so that this one is wrong and no option allows "
+    "it: serve base and adapter side by side (`medslm serve`), or merge with another version of PEFT than"
+)
 
 
 def adapted(subject: Subject) -> Any:
@@ -42,7 +48,7 @@ def merge(model: Any, items: list[Item], before: list[drift.Array]) -> tuple[Any
         raise MedslmError(f"the adapter cannot be merged: {error}; export another run, or serve it unmerged") from error
     some, rows = _one_each(items, before)
     found = drift.between(some, rows, TorchReader(merged))
-    drift.refuse(found, EXACT, "the merged model in float32")
+    drift.refuse(found, EXACT, "the merged model in float32", f"{WRONG} {importlib.metadata.version('peft')}")
     return merged, found
 
 

@@ -2,11 +2,13 @@
 
 Ollama does not execute the chat template in the file: it looks for the nearest of the templates that it knows and else
 sends the bare text (https://docs.ollama.com/modelfile#template). So the template is written here, in Ollama's own
-language, from what the run's prompts look like; there is no system prompt, since none was trained.
+language, from what the run's prompts look like, but for the token that begins a text: the file tells its readers to put
+that there (`gguf.write`). There is no `SYSTEM`, since none was trained.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +16,11 @@ from medslm.data.formats import layout, template
 from medslm.errors import MedslmError
 from medslm.export.subject import Subject
 
-SYSTEM, FIRST, REPLY, SECOND = "zqsystemqz", "zqfirstqz", "zqreplyqz", "zqsecondqz"  # occur in no template
+OPENING = re.compile(r"\{\{|\{$")
+"""What Go's templates would read as theirs, also together with the braces that are written behind it."""
+
+NO_SYSTEM = '{{ template "a system text, which has no place in the prompts that this run was trained on," . }}'
+"""Go's templates fail with the name of one that is not there, and Ollama tells the user."""
 
 
 def text(subject: Subject, file: str) -> str:
@@ -36,38 +42,60 @@ def text(subject: Subject, file: str) -> str:
     )
 
 
+def begin(subject: Subject) -> str:
+    """The token with which all prompts of the run begin; empty if there is none. Where the file says so, llama.cpp and
+    Ollama put it before every text, also one that has it."""
+    token = subject.tokenizer.bos_token
+    return str(token) if token and _parts(subject, 0)[0].startswith(token) else ""
+
+
 def _template(subject: Subject) -> str:
     """What stands around each turn, in the language of https://pkg.go.dev/text/template.
 
-    A system's text that the user gives is written where the run's own template would; without one the first turn
-    opens as in training, with the base's default where its template has one.
+    `.System` is all that was said as the system, `.Messages` every turn, those of the system too:
+    https://github.com/ollama/ollama/blob/main/template/template.go. A system's text stands where the run's prompts have
+    it: in a turn of its own, or before the first question where the base's template knows no such turn.
     """
-    plain = _parts(subject, [("user", FIRST), ("assistant", REPLY)], (FIRST, REPLY, SECOND))
-    opened, replied, again, asked = map(_literal, plain)
-    system = subject.renderer.format.layout is not None or template.of(subject.tokenizer).system
-    if system:
-        turns = [("system", SYSTEM), ("user", FIRST), ("assistant", REPLY)]
-        before, between, *rest = map(_literal, _parts(subject, turns, (SYSTEM, FIRST, REPLY, SECOND)))
-        system = rest == [replied, again, asked]
-    head = f'{{{{ if eq .Role "system" }}}}{before}{{{{ .Content }}}}{between}{{{{ else if' if system else "{{ if"
+    opened, replied, again, asked = _parts(subject, 1)
+    between = [replied, again]
+    if any(_parts(subject, more) != [opened, *between * more, asked] for more in (0, 2)):
+        raise MedslmError(
+            "the chat template writes a turn otherwise in a longer conversation, which Ollama cannot be told"
+        )
+    opened, replied, again, closed = map(_literal, (opened.removeprefix(begin(subject)), *between, asked))
     return (
-        "{{ range $i, $m := .Messages }}"
-        f'{head} eq .Role "user" }}}}{{{{ if eq $i 0 }}}}{opened}{{{{ else if gt $i 1 }}}}{again}{{{{ end }}}}'
-        f'{{{{ .Content }}}}{{{{ else if eq .Role "assistant" }}}}{replied}{{{{ .Content }}}}'
-        f"{{{{ end }}}}{{{{ end }}}}{asked}"
+        f"{{{{ if .System }}}}{_system(subject, between, asked)}{{{{ else }}}}{opened}{{{{ end }}}}"
+        "{{ $begun := false }}{{ range .Messages }}"
+        f'{{{{ if eq .Role "user" }}}}{{{{ if $begun }}}}{again}{{{{ end }}}}{{{{ $begun = true }}}}{{{{ .Content }}}}'
+        f'{{{{ else if eq .Role "assistant" }}}}{replied}{{{{ .Content }}}}{{{{ end }}}}{{{{ end }}}}{closed}'
     )
 
 
-def _parts(subject: Subject, turns: list[tuple[str, str]], marks: tuple[str, ...]) -> list[str]:
-    """What the run's prompts hold before, between and behind the turns."""
+def _system(subject: Subject, between: list[str], asked: str) -> str:
+    """How a prompt with a system's text begins; where a Modelfile cannot hold its place, what makes Ollama refuse it."""
+    try:
+        found = [_parts(subject, more, system=True) for more in range(3)]
+    except MedslmError:  # the template refuses such a text, or writes it elsewhere, as before the last question
+        return NO_SYSTEM
+    (before, behind), first = found[0][:2], begin(subject)
+    same = found == [[before, behind, *between * more, asked] for more in range(3)]
+    if not (same and before.startswith(first)):
+        return NO_SYSTEM
+    return f"{_literal(before.removeprefix(first))}{{{{ .System }}}}{_literal(behind)}"
+
+
+def _parts(subject: Subject, exchanges: int, system: bool = False) -> list[str]:
+    """What the run's prompts hold before, between and behind the turns: so many questions with replies, and a question."""
     around = subject.renderer.format.layout
     frame = (
         template.of(subject.tokenizer, apart=not subject.renderer.format.thinks)
         if around is None
         else layout.headings(around, subject.tokenizer)
     )
-    written, parts = frame.prompt(turns, SECOND, False), []
-    for mark in marks:
+    roles = ["system"] * system + ["user", "assistant"] * exchanges + ["user"]
+    turns = [(role, f"zq{number}qz") for number, role in enumerate(roles)]  # texts that occur in no template
+    written, parts = frame.prompt(turns[:-1], turns[-1][1], False), []
+    for _, mark in turns:
         part, found, written = written.partition(mark)
         if not found:
             raise MedslmError("the chat template leaves out or changes a turn, so it cannot be written for Ollama")
@@ -77,4 +105,4 @@ def _parts(subject: Subject, turns: list[tuple[str, str]], marks: tuple[str, ...
 
 def _literal(written: str) -> str:
     """Text that Go's templates leave as it is."""
-    return written.replace("{{", '{{ "{{" }}')
+    return OPENING.sub(lambda found: f'{{{{ "{found[0]}" }}}}', written)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PROGRAM, VARIABLE, MODEL = "optimum-cli", "MEDSLM_OPTIMUM", "model.onnx"
 BOUND = Bound(0.01, 0.1)
 MADE = (
-    "make an environment for it (python -m venv .venv-onnx && .venv-onnx/bin/pip install 'optimum-onnx[onnxruntime]>=0.1' "
-    "torch accelerate) and name its program with --converter .venv-onnx/bin/optimum-cli or in MEDSLM_OPTIMUM"
+    "`make env-onnx` makes an environment for it; name its program with --converter .venv-onnx/bin/optimum-cli or in "
+    "MEDSLM_OPTIMUM"
 )
 
 
@@ -45,7 +45,7 @@ def require(named: Path | None) -> None:
     converter(named)
     if importlib.util.find_spec("onnxruntime") is None:
         raise MedslmError(
-            "an ONNX export is read back by ONNX Runtime, which is not installed; `pip install onnxruntime`"
+            'an ONNX export is read back by ONNX Runtime, which is not installed; `pip install "medslm[onnx]"`'
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from medslm import files
 from medslm.errors import MedslmError
-from medslm.export import card, drift, llama_cpp, merge, subject
+from medslm.export import card, drift, llama_cpp, merge, modelfile, subject
 from medslm.export.drift import Bound, Drift
 from medslm.export.formats import Format, Options, chosen
 from medslm.export.subject import Item, Subject
@@ -34,6 +34,7 @@ PACKAGES = (
     "compressed-tensors",
     "xllamacpp",
 )
+WIDER = "It was removed; choose a wider type, or allow as much with --max-drift and --max-fall"
 SEARCHED = 1 << 26  # bytes of a file in which paths of this machine are looked for; weights behind them have none
 
 
@@ -77,8 +78,8 @@ def export(
         made = format.write(who, merged, temporary, options)
         files.remove(merged)
         found, loader = _compared(format, made, asked, before)
-        drift.refuse(found, bound, f"{who.name} as {to}")
-        served = llama_cpp.check(made, asked, before, bound) if to == "gguf" else None
+        drift.refuse(found, bound, f"{who.name} as {to}", WIDER)
+        served = llama_cpp.check(made, asked, before, bound, modelfile.begin(who)) if to == "gguf" else None
         notes = _notes(who)
         record: dict[str, Any] = {
             "schema": SCHEMA,

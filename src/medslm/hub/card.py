@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,15 @@ from medslm.data import license, screening
 from medslm.data.corpus import corpora
 from medslm.data.formats import formats
 from medslm.errors import MedslmError
-from medslm.hub import markdown, results, tables
+from medslm.hub import learnt, markdown, results, tables
 from medslm.hub.results import Evidence, Record, at
 from medslm.models.base import bases
 
 
 def render(run: Path, template: Path) -> str:
-    """The whole card of the finished and evaluated run in the folder `run`: metadata and prose.
+    """The whole card of the finished and measured run in the folder `run`: metadata and prose.
 
-    Raises `MedslmError` if anything that the card would say was not measured on exactly this adapter.
+    Raises `MedslmError` if anything that the card would say was not measured on exactly these weights.
     """
     evidence = results.load(run)
     name = at(evidence.run, "name", "run.json")
@@ -35,7 +36,7 @@ def render(run: Path, template: Path) -> str:
         raise MedslmError(f"run '{name}' has the model card {template.name}; run and card carry one name: {name}.md")
     terms = _terms(evidence.run)
     prose, tags = _fill(template, _context(run, evidence, terms))
-    data = _metadata(evidence, terms, tags)
+    data = _metadata(run, evidence, terms, tags)
     text = f"---\n{data.to_yaml(line_break=chr(10))}\n---\n\n{_tidy(prose)}\n"
     if str(ModelCard(text).data) != str(data):
         raise MedslmError(f"the metadata of {name} do not survive being written as YAML and read again; mend its names")
@@ -68,7 +69,7 @@ def clear(run: Path) -> None:
 
 
 def _terms(run: Record) -> license.License:
-    """The adapter's licence; what the run recorded must be what the registries say today."""
+    """The licence of what was learnt; what the run recorded must be what the registries say today."""
     base, recorded = at(run, "base", "run.json"), at(run, "corpora", "run.json")
     stated = {name: at(record, "license", f"corpus '{name}' in run.json") for name, record in recorded.items()}
     known = {name: corpora[name].license for name in stated if name in corpora}
@@ -80,26 +81,32 @@ def _terms(run: Record) -> license.License:
             raise MedslmError(
                 f"run.json says that {who} is under '{then}', its record says '{now}'; find out which holds"
             )
-    return license.effective(base["license"], stated)
+    found = license.effective(base["license"], stated)
+    if learnt.of(run).relation is None:  # of the base, nothing but the tokenizer went in
+        reasons = tuple(reason.replace("he base model", "he tokenizer's model") for reason in found.reasons)
+        return replace(found, reasons=reasons)
+    return found
 
 
-def _metadata(evidence: Evidence, terms: license.License, tags: list[str]) -> ModelCardData:
-    run = evidence.run
-    base = at(run, "base.hub_id", "run.json")
-    if not results.is_hub_id(base):
+def _metadata(folder: Path, evidence: Evidence, terms: license.License, tags: list[str]) -> ModelCardData:
+    run, kind = evidence.run, evidence.learnt
+    at(run, "base.hub_id", "run.json")
+    base = learnt.base_on_hub(folder, run)
+    if base is not None and not results.is_hub_id(base):
         raise MedslmError(f"base model '{base}' is not an id on the Hub; train on a base that has one")
+    relation = kind.relation if base else None
     sources = [at(corpus, "source", f"corpus '{name}' in run.json") for name, corpus in run["corpora"].items()]
     return ModelCardData(
         language="en",
         license=terms.id,
         license_name=terms.name,
         license_link=terms.link,
-        library_name="peft",
+        library_name=kind.library,
         pipeline_tag="text-generation",
         base_model=base,
-        base_model_relation="adapter",
+        base_model_relation=relation,
         datasets=sorted({source for source in sources if results.is_hub_id(source)}) or None,
-        tags=[*tags, "lora", "medslm", f"base_model:adapter:{base}"],
+        tags=[*tags, *([] if kind.whole else ["lora"]), "medslm", *([f"base_model:{relation}:{base}"] if base else [])],
         model_name=run["name"],
         eval_results=results.model_index(evidence),
     )
@@ -121,6 +128,11 @@ def picks(histogram: Mapping[str, float]) -> str:
     return ", ".join(f"{answer} {value:g}" for answer, value in sorted(histogram.items()))
 
 
+@jinja2.pass_context
+def _verdict(context: jinja2.runtime.Context, result: Record) -> str:
+    return results.verdict(result, context["learnt"])
+
+
 FILTERS = {
     "code": markdown.code,
     "literal": markdown.literal,
@@ -133,27 +145,30 @@ FILTERS = {
     "picks": picks,
     "points": figures.points,
     "points_interval": lambda bounds: " to ".join(map(figures.points, bounds)),
-    "verdict": results.verdict,
+    "perplexity": learnt.perplexity,
+    "verdict": _verdict,
 }
 
 
 def _context(run: Path, evidence: Evidence, terms: license.License) -> dict[str, Any]:
     """What a template can name."""
-    written_as = formats[at(evidence.run, "recipe.format", "run.json")]
+    written_as, kind = formats[at(evidence.run, "recipe.format", "run.json")], evidence.learnt
     return {
         "run": evidence.run,
         "scores": evidence.scores,
         "others": evidence.others,
         "left_out": evidence.left_out,
-        "figures": tables.figures,
-        "subjects": tables.subjects,
+        "figures": partial(tables.figures, word=kind.word),
+        "subjects": partial(tables.subjects, word=kind.word),
         "studies": tables.studies,
         "caveats": tables.caveats,
         "license": terms,
         "headlines": evidence.headlines,
         "confidence": results.CONFIDENCE,
         "screening": list(screening.lines(evidence.run["corpora"], at(evidence.run, "gates", "run.json"))),
-        "adapter": results.ADAPTER,
+        "learnt": kind.word,
+        "adapter": kind.file,
+        "base_on_hub": learnt.base_on_hub(run, evidence.run),
         "question": lambda instruction, text, *fields: written_as.question(instruction, text, (), fields),
         "answer": lambda **fields: markdown.Markdown(written_as.write(fields)),
         "has": lambda file: (run / file).is_file(),
@@ -187,25 +202,31 @@ def _fill(path: Path, context: Mapping[str, Any]) -> tuple[str, list[str]]:
     except jinja2.TemplateSyntaxError as error:
         raise MedslmError(f"{path}, line {error.lineno}: {error.message}; mend the template") from error
     except (jinja2.UndefinedError, TypeError, ValueError, KeyError) as error:
-        line, asked = _asked_for(error, template, source)
+        at_fault, line, asked = _asked_for(error, path)
         raise MedslmError(
-            f"{path}, line {line}, asks for {asked}, but: {error}. Measure it, or take the placeholder out"
+            f"{at_fault}, line {line}, asks for {asked}, but: {error}. Measure it, or take the placeholder out"
         ) from error
     return str(module), list(getattr(module, "tags", []))
 
 
-def _asked_for(error: Exception, template: jinja2.Template, source: str) -> tuple[int, str]:
-    """Line and placeholder at which filling in stopped."""
-    trace, line = error.__traceback__, 1
+def _asked_for(error: Exception, path: Path) -> tuple[Path, int, str]:
+    """File, line and placeholder at which filling in stopped: in the card's prose, or in a part that it includes."""
+    trace, at_fault, line = error.__traceback__, path, 1
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == template.filename:
-            line = template.get_corresponding_lineno(trace.tb_lineno)
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file.suffix == ".md" and file.is_relative_to(path.parent):
+            part = _environment(path.parent).get_template(file.relative_to(path.parent).as_posix())
+            at_fault, line = file, part.get_corresponding_lineno(trace.tb_lineno)
         trace = trace.tb_next
-    text = source.splitlines()[line - 1]
+    text = at_fault.read_text(encoding="utf-8").splitlines()[line - 1]
     placeholders = re.findall(r"\{\{.*?\}\}|\{%.*?%\}", text) or [text.strip()]
     missing = re.search(r"attribute '(\w+)'|'(\w+)' is undefined", str(error))
     word = (missing[1] or missing[2]) if missing else ""
-    return line, " or ".join([placeholder for placeholder in placeholders if word in placeholder] or placeholders)
+    return (
+        at_fault,
+        line,
+        " or ".join([placeholder for placeholder in placeholders if word in placeholder] or placeholders),
+    )
 
 
 JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)

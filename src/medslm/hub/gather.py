@@ -18,7 +18,7 @@ from medslm.data.sources.hub import Dataset
 from medslm.data.suites import suites
 from medslm.errors import MedslmError
 from medslm.models.base import Base, bases, resolve
-from medslm.recipe import Lesson
+from medslm.recipe import Lesson, Pretrain
 
 
 @dataclass
@@ -27,6 +27,12 @@ class Needs:
 
     bases: dict[str, Base] = field(default_factory=dict)
     """By Hub id."""
+
+    tokenizers: dict[str, Base] = field(default_factory=dict)
+    """By Hub id: bases of which a pretraining reads the tokenizer, and no weights."""
+
+    runs: dict[str, list[str]] = field(default_factory=dict)
+    """Earlier run -> the recipes that begin with its weights."""
 
     required: dict[Dataset, list[str]] = field(default_factory=dict)
     """Dataset -> the corpora and benchmarks that read it, without which a recipe does not run."""
@@ -77,8 +83,11 @@ def of(recipes: Iterable[Lesson]) -> Needs:
     """What these recipes read. Raises `MedslmError` for a name that is not registered."""
     needs = Needs()
     for one in recipes:
-        if base := getattr(one, "base", None):
-            needs.bases[resolve(base).hub_id] = resolve(base)
+        if isinstance(one, Pretrain) and one.start:  # its tokenizer lies beside those weights
+            needs.runs.setdefault(one.start, []).append(one.name)
+        elif base := getattr(one, "base", None):
+            wanted = needs.tokenizers if isinstance(one, Pretrain) else needs.bases
+            wanted[resolve(base).hub_id] = resolve(base)
         for name in one.mixture:
             _add(needs, needs.required, own.resolve(name, one.columns, one.licenses).source, name)
         if suite := getattr(one, "suite", None):

@@ -38,7 +38,10 @@ def write(recipes: Iterable[Path] = ()) -> Locked:
     old = lock.read(where) if where.is_file() else Lock()
     tables: dict[Kind, dict[str, str]] = {"model": dict(old.models), "dataset": dict(old.datasets)}
     asked: list[tuple[Kind, str, Callable[[], str]]] = [
-        *(("model", id, lambda id=id: snapshot.newest(id, "model")) for id in sorted(needs.bases)),
+        *(
+            ("model", id, lambda id=id: snapshot.newest(id, "model"))
+            for id in sorted({**needs.bases, **needs.tokenizers})
+        ),
         *(("dataset", id, lambda id=id: hub.newest(id)) for id in sorted({one.hub_id for one in needs.datasets})),
     ]
     left: dict[str, str] = {}

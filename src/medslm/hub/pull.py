@@ -1,4 +1,4 @@
-"""Fetch an adapter, and check every byte of it against what the Hub and its author say it is."""
+"""Fetch an adapter or a whole model, and check every byte of it against what the Hub and its author say it is."""
 
 from __future__ import annotations
 
@@ -30,17 +30,19 @@ class Pulled:
     """A snapshot in the cache whose every file was checked."""
 
     path: Path
-    """The snapshot's folder; `peft` loads it."""
+    """The snapshot's folder; `peft` loads an adapter from it, `transformers` a model."""
     commit: str
     """40 hexadecimal digits."""
     files: int
     """How many files were checked."""
     unlisted: tuple[str, ...]
     """Files that came from the Hub intact, but that the author's SHA256SUMS does not name."""
+    whole: bool
+    """True for a model of its own, false for an adapter."""
 
 
 def pull(repo_id: str, *, revision: str | None = None, token: str | None = None) -> Pulled:
-    """Fetch the adapter `repo_id` at a branch, tag or commit (`None`: main) and check it; a damaged file is removed.
+    """Fetch the adapter or model `repo_id` at a branch, tag or commit (`None`: main) and check it; a damaged file goes.
 
     Where the Hub cannot be reached, a complete snapshot in the cache is checked against its SHA256SUMS.
     """
@@ -51,7 +53,7 @@ def pull(repo_id: str, *, revision: str | None = None, token: str | None = None)
         info = client.persist(lambda: _describe(api, asked), asked)
     except client.Unreachable as error:
         return _from_cache(asked, error)
-    _check_adapter(info, asked)
+    _check_kind(info, asked)
     folder = client.persist(lambda: _download(asked, token, local=False), asked, deadline=LONGEST)
     tree = client.persist(lambda: list(api.list_repo_tree(repo_id, recursive=True, revision=folder.name)), asked)
     wanted = [entry for entry in tree if isinstance(entry, RepoFile) and is_allowed(entry.path)]
@@ -71,18 +73,22 @@ def _describe(api: HfApi, asked: client.Asked) -> ModelInfo:
         if not api.repo_exists(asked.repo_id, repo_type="dataset"):
             raise
         raise MedslmError(
-            f"{asked.repo_id} is a data set, not an adapter; `datasets.load_dataset('{asked.repo_id}')` reads it"
+            f"{asked.repo_id} is a data set, not an adapter or a model; `datasets.load_dataset('{asked.repo_id}')` reads it"
         ) from None
 
 
-def _check_adapter(info: ModelInfo, asked: client.Asked) -> None:
-    """Refuse, before gigabytes arrive, what is not an adapter."""
+def _check_kind(info: ModelInfo, asked: client.Asked) -> None:
+    """Refuse, before gigabytes arrive, what is neither an adapter nor a model that a run of this library has left."""
     names = {sibling.rfilename for sibling in info.siblings or []}
     if bundle.CONFIG in names:
         return
-    whole = "a whole model (it has a config.json); use it as a base" if "config.json" in names else ""
+    if {bundle.MODEL_CONFIG, bundle.RUN} <= names:
+        if not any(name.endswith(".safetensors") for name in names):
+            raise MedslmError(f"{asked.repo_id} is a model without .safetensors, and pickled weights are not loaded")
+        return
+    whole = f"a whole model (it has a config.json) without a {bundle.RUN}; use it as a base"
     held = ", ".join(sorted(names)[:5]) or "nothing"
-    what = whole or f"something else (it holds {held}); check the name"
+    what = whole if bundle.MODEL_CONFIG in names else f"something else (it holds {held}); check the name"
     raise MedslmError(f"{asked.repo_id} is not an adapter: it has no {bundle.CONFIG}, it is {what}")
 
 
@@ -127,8 +133,9 @@ def _checked(asked: client.Asked, folder: Path) -> Pulled:
     """Compare the snapshot with the author's SHA256SUMS, where there is one."""
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     held = {name for name in names if is_allowed(name)}  # other programs may have fetched more into the same snapshot
+    whole = bundle.CONFIG not in held
     if bundle.SUMS not in held:
-        return Pulled(folder, folder.name, len(held), ())
+        return Pulled(folder, folder.name, len(held), (), whole)
     lines = (folder / bundle.SUMS).read_text(encoding="utf-8").splitlines()
     listed = {found[2]: found[1] for line in lines if (found := SUM_LINE.fullmatch(line))}
     missing = sorted(set(listed) - held)
@@ -143,4 +150,4 @@ def _checked(asked: client.Asked, folder: Path) -> Pulled:
     unlisted = tuple(sorted(held - set(listed) - {bundle.SUMS}))
     if unlisted:
         log.warning("%s holds files that its %s does not list: %s", asked.repo_id, bundle.SUMS, ", ".join(unlisted))
-    return Pulled(folder, folder.name, len(held), unlisted)
+    return Pulled(folder, folder.name, len(held), unlisted, whole)

@@ -13,7 +13,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import DatasetInfo, ModelInfo, RepoFile
 
 from medslm.errors import MedslmError
-from medslm.hub import bundle, client
+from medslm.hub import bundle, client, learnt
 from medslm.lock import Kind
 
 log = logging.getLogger(__name__)
@@ -41,10 +41,19 @@ def push(run: Path, repo_id: str, *, private: bool = True, token: str | None = N
     """Publish the run folder `run` as the model repository `repo_id`, in one commit or not at all.
 
     Everything that can be wrong with the run is said before the Hub is asked; `deadline` is in seconds, upload included.
+    Of a whole model `published.json` in the folder keeps where it went.
     """
     client.check_repo_id(repo_id)
-    parcel = Parcel(bundle.collect(run), run.name, "model", bundle.is_ours)
-    return send(parcel, repo_id, private=private, token=token, deadline=deadline)
+    made = bundle.collect(run)
+    whole = learnt.MODEL in made.files
+    parcel = Parcel(made, run.name, "model", bundle.is_ours_or_of_a_model if whole else bundle.is_ours)
+    pushed = send(parcel, repo_id, private=private, token=token, deadline=deadline)
+    if whole:
+        try:
+            learnt.note_published(run, repo_id, pushed.commit)
+        except MedslmError as error:  # it is on the Hub all the same
+            log.warning("%s is published, but where was not noted for runs that start from it: %s", repo_id, error)
+    return pushed
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from medslm import figures, files
 from medslm.errors import MedslmError
+from medslm.hub import learnt
+from medslm.hub.learnt import Learnt
 
 RUN, SCORES = "run.json", "scores.json"
 SCHEMAS = {RUN: 1, SCORES: 2}
-ADAPTER = "adapter_model.safetensors"  # in the folder `adapter` of a run, at the root of a repository
-HEADLINE = "as-trained"  # the protocol that judges the adapter on the very weights it was trained on
+HEADLINE = "as-trained"  # the protocol that judges what was learnt on the very weights it was trained on
 CONFIDENCE = 95  # per cent: the `95` of `ci95`
 ALPHA = 1 - CONFIDENCE / 100
 
@@ -28,16 +29,16 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a card may speak of: a finished run and the complete evaluation of exactly its adapter."""
+    """What a card may speak of: a finished run, and what was measured on exactly the weights that it left."""
 
     run: Record
     """`run.json`"""
 
     scores: Record
-    """`scores.json`: by the suite that the recipe names."""
+    """`scores.json`: by the suite that the recipe names. Empty for a pretraining that no suite has judged."""
 
     others: tuple[Record, ...] = ()
-    """`scores.<suite>.json`: by other suites, of the same adapter."""
+    """`scores.<suite>.json`: by other suites, of the same weights."""
 
     left_out: tuple[str, ...] = ()
     """Why other files of scores are not among them, a sentence each."""
@@ -45,22 +46,33 @@ class Evidence:
     @property
     def headlines(self) -> list[Record]:
         """The primary results of the protocol `HEADLINE`, one a task."""
-        return [result for result in self.scores["results"] if result["primary"] and result["protocol"] == HEADLINE]
+        results = self.scores["results"] if self.scores else ()
+        return [result for result in results if result["primary"] and result["protocol"] == HEADLINE]
+
+    @property
+    def learnt(self) -> Learnt:
+        """What was measured."""
+        return learnt.of(self.run)
 
 
 def load(folder: Path) -> Evidence:
     """Read `run.json` and the files of scores of a run's folder; of other suites' those that are whole and current.
 
-    Raises `MedslmError` if a file is missing, the run unfinished, or `scores.json` partial or of another state of the run.
+    A pretraining is measured by its validation loss, which stands in `run.json`; it may lack `scores.json`.
+    Raises `MedslmError` if a file or a measurement is missing, the run unfinished, or `scores.json` partial or stale.
     """
     name = folder.resolve().name
     train, evaluate = f"accelerate launch recipes/{name.replace('-', '_')}.py", f"make eval NAME={name}"
     run = _read(folder / RUN, SCHEMAS[RUN], train)
     if run.get("status") != "finished":
         raise MedslmError(f"{folder} holds a run that is {run.get('status')!r}, not finished; end it with `{train}`")
-    if not (folder / SCORES).exists() and (folder / "scores.limited.json").exists():
-        raise MedslmError(f"{folder} was judged on a part of the items only (scores.limited.json); run `{evaluate}`")
     _same(name, "name", {RUN: run}, "move the files to the folder of their run")
+    if learnt.of(run).pretrained:
+        learnt.check_measured(folder, run, train)
+        if not (folder / SCORES).exists():
+            return _with_others(folder, Evidence(run, {}), evaluate)
+    elif not (folder / SCORES).exists() and (folder / "scores.limited.json").exists():
+        raise MedslmError(f"{folder} was judged on a part of the items only (scores.limited.json); run `{evaluate}`")
     evidence = Evidence(run, _scores(folder, SCORES, run, evaluate))
     if not evidence.headlines:
         notes = " ".join(f"Its note: {note}." for note in evidence.scores.get("notes", ()))
@@ -83,7 +95,7 @@ def _with_others(folder: Path, evidence: Evidence, evaluate: str) -> Evidence:
 
 
 def _scores(folder: Path, file: str, run: Record, evaluate: str) -> Record:
-    """Scores of exactly this adapter on all items. Raises `MedslmError` for others."""
+    """Scores of exactly these weights on all items. Raises `MedslmError` for others."""
     scores = _read(folder / file, SCHEMAS[SCORES], evaluate)
     _same(folder.resolve().name, "name", {file: scores}, "move the files to the folder of their run")
     _current(folder, run, scores, file, evaluate)
@@ -114,7 +126,7 @@ def _current(folder: Path, run: Record, scores: Record, file: str, evaluate: str
     stale = f"the evaluation is of another state of the run: run `{evaluate}` again"
     for key in ("fingerprint", "template_hash"):
         _same(at(run, key, RUN), key, {file: scores}, stale)
-    weights = folder / "adapter" / ADAPTER
+    weights = folder / learnt.of(run).weights
     if not weights.is_file():
         raise MedslmError(f"{weights} is not there, so nobody can tell what was judged; restore it or train again")
     _same(files.sha256(weights), "adapter_sha256", {file: scores}, stale)
@@ -142,8 +154,8 @@ def at(record: Record, path: str, file: str) -> Any:
     return value
 
 
-def verdict(result: Record) -> str:
-    """What the numbers allow to be said about one result, in a sentence or two."""
+def verdict(result: Record, word: str = "adapter") -> str:
+    """What the numbers allow to be said about one result, in a sentence or two; `word` is what was learnt."""
     base, adapter, difference, unit = result["base"], result["adapter"], result["difference"], result["unit"]
     low, high = difference["ci95"]
     p = difference.get("p_holm", difference["p"])
@@ -155,7 +167,7 @@ def verdict(result: Record) -> str:
         f"{' points' if unit == 'share' else ''} ({CONFIDENCE} % interval {least} to {most}; {test}{adjusted}: "
         f"p {figures.p_value(p)})"
     )
-    return f"{told}. {_conclusion(low, high, p, result['higher_is_better'])} {_beside_the_floor(result)}".rstrip()
+    return f"{told}. {_conclusion(low, high, p, result['higher_is_better'])} {_beside_the_floor(result, word)}".rstrip()
 
 
 def _conclusion(low: float, high: float, p: float, higher_is_better: bool) -> str:
@@ -168,14 +180,14 @@ def _conclusion(low: float, high: float, p: float, higher_is_better: bool) -> st
     return "Chance alone can explain this difference: it shows neither a gain nor a loss."
 
 
-def _beside_the_floor(result: Record) -> str:
+def _beside_the_floor(result: Record, word: str) -> str:
     floors = {"the most frequent answer": result.get("majority_class"), "guessing": result.get("chance")}
     known = {name: value for name, value in floors.items() if value is not None}
     if not known:
         return ""
     floor = max(known, key=lambda name: known[name])
     beats = "clearly beats" if result["adapter"]["ci95"][0] > known[floor] else "does not clearly beat"
-    return f"The adapter {beats} {floor}, which scores {figures.percent(known[floor])}."
+    return f"The {word} {beats} {floor}, which scores {figures.percent(known[floor])}."
 
 
 def is_hub_id(source: str) -> bool:
@@ -194,8 +206,32 @@ def _commit(version: str) -> str | None:
 
 
 def model_index(evidence: Evidence) -> list[EvalResult]:
-    """Every result of the adapter, for the card's own metadata (the Hub's older form)."""
-    return [_eval_result(result) for result in evidence.scores["results"]]
+    """Every result of what was learnt, for the card's own metadata (the Hub's older form)."""
+    held_out = _validation(evidence.run) if evidence.learnt.pretrained else []
+    return [*held_out, *(_eval_result(result) for result in (evidence.scores["results"] if evidence.scores else ()))]
+
+
+def _validation(run: Record) -> list[EvalResult]:
+    """Loss and perplexity on what a pretraining held out of its corpora."""
+    sources = {at(corpus, "source", RUN): at(corpus, "version", RUN) for corpus in at(run, "corpora", RUN).values()}
+    (source, version), *others = sources.items()
+    loss = at(run, "train.best_eval_loss", RUN)
+    unit = "token" if at(run, "recipe.format", RUN) == "text" else "token of the answer"
+    values = {"loss": (loss, f"nats per {unit}"), "perplexity": (learnt.perplexity(loss), f"per {unit}")}
+    return [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type="mixture" if others else source,
+            dataset_name=", ".join(sources),
+            dataset_split="held out of training",
+            dataset_revision=None if others else _commit(version),
+            metric_type=metric,
+            metric_name=f"{metric} (validation)",
+            metric_value=value,
+            metric_args={"unit": unit, "step": at(run, "train.best_step", RUN)},
+        )
+        for metric, (value, unit) in values.items()
+    ]
 
 
 def _eval_result(result: Record) -> EvalResult:

@@ -17,22 +17,26 @@ FLUSH_LEFT = frozenset({*HEAD[:3], "Subject"})
 WARNINGS = ("changed", "unparseable")  # in the order of the last two of `BESIDE`
 
 
-def figures(scores: Record) -> Markdown:
-    """Every result, beside what needs no reading of the question and what could not be read at all."""
+def figures(scores: Record, word: str = "adapter") -> Markdown:
+    """Every result of the `word` (adapter, model), beside what needs no reading and what could not be read at all."""
     rows = [
         (*_names(result), *_figures(result, result["unit"]), *_beside(result, scores)) for result in scores["results"]
     ]
-    return _table((*HEAD, *BESIDE), rows)
+    return _table((*_head(HEAD, word), *BESIDE), rows)
 
 
-def subjects(scores: Record) -> Markdown:
+def subjects(scores: Record, word: str = "adapter") -> Markdown:
     """The results by subject; nothing where no task has subjects."""
     rows = [
         (code(of["task"]), code(of["protocol"]), escaped(group["subject"]), *_figures(group, of["unit"]))
         for of in scores["subjects"]
         for group in of["groups"]
     ]
-    return _table(SUBJECTS, rows) if rows else Markdown("")
+    return _table(_head(SUBJECTS, word), rows) if rows else Markdown("")
+
+
+def _head(titles: Sequence[str], word: str) -> tuple[str, ...]:
+    return tuple(title.replace("adapter", word) for title in titles)
 
 
 def studies(scores: Record) -> Markdown:

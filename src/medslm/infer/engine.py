@@ -78,7 +78,12 @@ class About:
 
     model: str
     adapter: str | None
+
     device: str
+    """That computes; of a server, its address."""
+
+    dtype: str | None = None
+    """In which it computes; none if the engine does not say."""
 
 
 class Engine(Protocol):

@@ -1,38 +1,130 @@
-"""llama.cpp's own server out of the package `xllamacpp`, for machines without its program: FILE NAME HOST PORT.
+"""llama.cpp's own server, as its program or out of the package `xllamacpp`: found, and started for a user or for a block.
 
-The key is read from LLAMA_API_KEY, as llama.cpp's program does.
+As a module it is the program of those who have only the package: FILE HOST PORT [NAME CONTEXT THREADS UNTIL]. The key is
+read from LLAMA_API_KEY, as llama.cpp's own does. https://github.com/ggml-org/llama.cpp/tree/master/tools/server
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
+import shutil
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
-from typing import Any, NoReturn
+import time
+import urllib.request
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any, NoReturn
 
 from medslm import environment
+from medslm.errors import MedslmError
+
+SERVER, PACKAGE, VARIABLE = "llama-server", "xllamacpp", "MEDSLM_LLAMA_CPP"
+INSTALL = "pip install xllamacpp (or llama.cpp itself, with llama-server on the PATH)"
+PATIENCE = 300.0  # seconds in which a server must have read its file
+SHOWN = 10  # lines of one that does not start
 
 
-def main(file: str, name: str, host: str, port: str) -> None:
-    """Serve one GGUF file until Ctrl-C or SIGTERM."""
+def program(name: str) -> str:
+    """A program of llama.cpp: in the folder that MEDSLM_LLAMA_CPP names, beside Python, or on the PATH; empty if none."""
+    folder = os.environ.get(VARIABLE)
+    built = [Path(folder).expanduser() / inside / name for inside in ("", "build/bin")] if folder else []
+    places = [*built, Path(sys.executable).with_name(name)]
+    return next((str(place) for place in places if place.is_file()), None) or shutil.which(name) or ""
+
+
+def installed() -> str:
+    """The server that is here, with the package's version; empty if there is none."""
+    if program(SERVER):
+        return f"llama.cpp's {SERVER}"
+    return f"llama.cpp in {PACKAGE} {importlib.metadata.version(PACKAGE)}" if find_spec(PACKAGE) else ""
+
+
+def command(file: str, host: str, port: int, name: str = "", context: int = 0, threads: int = 0) -> list[str]:
+    """What starts the server that is `installed`.
+
+    It calls the model `name`. With `context` it answers one request at a time, of so many tokens; else it decides itself.
+    """
+    threads = threads or environment.cpus()
+    if own := program(SERVER):
+        words = [own, "--model", file, "--host", host, "--port", str(port), "--threads", str(threads)]
+        words += ["--alias", name] if name else []
+        return words + (["--ctx-size", str(context), "--parallel", "1"] if context else [])
+    return [sys.executable, "-m", "medslm.infer.llama_cpp", file, host, str(port), name, str(context), str(threads)]
+
+
+@contextlib.contextmanager
+def serving(file: Path, context: int, threads: int = 0) -> Iterator[str]:
+    """The address of a server over the file, which ends with the block: `http://127.0.0.1:PORT`.
+
+    Raises `MedslmError` if none is installed, or it does not start.
+    """
+    if not (loader := installed()):
+        raise MedslmError(f"llama.cpp is not installed: {INSTALL}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = command(str(file), "127.0.0.1", port, "", context, threads)
+    words += [] if program(SERVER) else ["input"]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=said, stderr=said)
+        try:
+            _wait(process, url := f"http://127.0.0.1:{port}", f"{loader} cannot read {file.name}", said)
+            yield url
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, told: str, said: IO[bytes]) -> None:
+    until = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.1)
+    said.seek(0)
+    last = "\n".join(f"  {line}" for line in said.read().decode(errors="replace").splitlines()[-SHOWN:])
+    raise MedslmError(
+        f"{told}: its server did not start; use another version of llama.cpp. The end of what it said:\n{last}"
+    )
+
+
+def main(
+    file: str, host: str, port: str, name: str = "", context: str = "0", threads: str = "0", until: str = ""
+) -> None:
+    """Serve one GGUF file until Ctrl-C or SIGTERM, or with `until="input"` until its standard input ends."""
     import xllamacpp
 
     params: Any = xllamacpp.CommonParams()
-    params.model.path, params.model_alias = file, {name}
+    params.model.path = file
     params.hostnames, params.port = [host], int(port)
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = environment.cpus()
+    if name:
+        params.model_alias = {name}
+    if int(context):
+        params.n_ctx, params.n_parallel = int(context), 1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads) or environment.cpus()
     key = os.environ.get("LLAMA_API_KEY")
     params.api_keys = [key] if key else []
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     server = xllamacpp.Server(params)
     print(f"llama.cpp listens at {server.listening_address}", flush=True)
+    if until == "input":  # whoever started it may be killed
+        sys.stdin.read()
+        _end(0)
     threading.Event().wait()
 
 
-def _end(number: int, frame: Any) -> NoReturn:
-    os._exit(128 + number)  # as a shell tells it; the server's threads do not end by themselves
+def _end(number: int, frame: Any = None) -> NoReturn:
+    os._exit(128 + number if number else 0)  # as a shell tells it; the server's threads do not end by themselves
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from medslm.errors import MedslmError
+from medslm.infer import llama_cpp
 from medslm.infer.engine import Wanted
 from medslm.infer.engines import vllm
 from medslm.infer.engines.address import PREFIX, is_loopback
@@ -161,12 +162,7 @@ def _vllm(subject: Subject, host: str, port: int) -> Plan:
 
 
 def _llama_cpp(subject: Subject, host: str, port: int) -> Plan:
-    file, program = str(subject.gguf), _beside("llama-server")
-    if program:
-        where = ["--host", host, "--port", str(port)]
-        return Plan([program, "--model", file, "--alias", subject.name, *where], subject.name, key="LLAMA_API_KEY")
-    command = [sys.executable, "-m", "medslm.infer.llama_cpp", file, subject.name, host, str(port)]
-    return Plan(command, subject.name, key="LLAMA_API_KEY")
+    return Plan(llama_cpp.command(str(subject.gguf), host, port, subject.name), subject.name, key="LLAMA_API_KEY")
 
 
 def _transformers(subject: Subject, host: str, port: int) -> Plan:

@@ -27,9 +27,17 @@ class Drawn:
     seed: int = 0
 
 
+def weights(run: Path) -> Path | None:
+    """The folder of a whole model: `model` in a run, the run's own folder as it came from the Hub; none for an adapter."""
+    for folder in (run / FOLDER, run):
+        if (folder / "config.json").is_file() and (run / "run.json").is_file():
+            return folder
+    return None
+
+
 def is_whole(run: Path) -> bool:
-    """True if the folder is a run that keeps a model of its own, and not an adapter."""
-    return (run / FOLDER / "config.json").is_file()
+    """True if the folder is a run, or one that was pulled, that keeps a model of its own, and not an adapter."""
+    return weights(run) is not None
 
 
 def write(run: Path, text: str, instruction: str | None = None, how: Drawn | None = None) -> str:
@@ -49,10 +57,11 @@ def write(run: Path, text: str, instruction: str | None = None, how: Drawn | Non
     if how.temperature < 0:
         raise MedslmError(f"temperature={how.temperature}; it must be at least 0")
     told = files.read_json(run / "run.json", "accelerate launch")
-    if not is_whole(run):
+    folder = weights(run)
+    if folder is None:
         raise MedslmError(f"{run} holds no model: {run / FOLDER} is not there; end the run with `accelerate launch`")
-    tokenizer = AutoTokenizer.from_pretrained(run / FOLDER)
-    model = AutoModelForCausalLM.from_pretrained(run / FOLDER, dtype=torch.float32).to(load.device()).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(load.device()).eval()
     renderer = Renderer(tokenizer, told["recipe"]["format"])
     ids = renderer.ids(_asked(renderer, told, text, instruction)) or [int(tokenizer.eos_token_id)]
     torch.manual_seed(how.seed)

@@ -1,7 +1,7 @@
 """The sizes of published bases, so that their memory can be planned before a byte of them is fetched.
 
 From the `config.json` of each repository on the Hub; what is not named is transformers' default for the architecture.
-`tests/test_doctor.py` holds them to the published numbers of parameters.
+`tests/test_doctor.py` holds them to the published numbers of parameters. Tests and benchmarks make their bases of these.
 """
 
 from __future__ import annotations
@@ -31,12 +31,21 @@ def _of(kind: str, hidden: int, inner: int, layers: int, heads: int, groups: int
     }
 
 
-QWEN_2 = {"max_position_embeddings": 32_768}
-QWEN_3 = {"head_dim": 128, "max_position_embeddings": 40_960}
-LLAMA_3 = {"max_position_embeddings": 131_072}
-GEMMA_3 = {"head_dim": 256, "max_position_embeddings": 32_768}
-GEMMA_3_4B = _of("gemma3_text", 2560, 10_240, 34, 8, 4, 262_208, **{**GEMMA_3, "max_position_embeddings": 131_072})
+LLAMA_3_ROPE: dict[str, Any] = {"rope_type": "llama3", "rope_theta": 500_000.0, "factor": 32.0, "low_freq_factor": 1.0}
+LLAMA_3_ROPE |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+LLAMA_3: dict[str, Any] = {"max_position_embeddings": 131_072, "rms_norm_eps": 1e-5, "rope_parameters": LLAMA_3_ROPE}
+MILLION: dict[str, Any] = {"rope_type": "default", "rope_theta": 1_000_000.0}
+QWEN_2: dict[str, Any] = {"max_position_embeddings": 32_768, "rope_parameters": MILLION}
+QWEN_3: dict[str, Any] = {"head_dim": 128, "max_position_embeddings": 40_960, "rope_parameters": MILLION}
+GEMMA_3 = {"head_dim": 256, "max_position_embeddings": 32_768, "sliding_window": 512}
+GEMMA_3_LONG = GEMMA_3 | {"max_position_embeddings": 131_072, "sliding_window": 1024}
+GEMMA_3_4B = _of("gemma3_text", 2560, 10_240, 34, 8, 4, 262_208, **GEMMA_3_LONG)
 """The part that reads text; the part that reads pictures is not trained."""
+
+PHI_4: dict[str, Any] = {"max_position_embeddings": 131_072, "original_max_position_embeddings": 4096}
+PHI_4 |= {"bos_token_id": 199_999, "eos_token_id": 199_999, "pad_token_id": 199_999}
+PHI_4 |= {"rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.75}}
+"""Without the factors by which it turns long texts, of which no size follows."""
 
 SHAPES: Mapping[str, Mapping[str, Any]] = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": _of("llama", 576, 1536, 30, 9, 3, 49_152, max_position_embeddings=8192),
@@ -44,7 +53,16 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
     "HuggingFaceTB/SmolLM2-1.7B-Instruct": _of("llama", 2048, 8192, 24, 32, 32, 49_152, max_position_embeddings=8192),
     "HuggingFaceTB/SmolLM3-3B": _of("smollm3", 2048, 11_008, 36, 16, 4, 128_256, max_position_embeddings=65_536),
     "TinyLlama/TinyLlama-1.1B-Chat-v1.0": _of(
-        "llama", 2048, 5632, 22, 32, 4, 32_000, tie_word_embeddings=False, max_position_embeddings=2048
+        "llama",
+        2048,
+        5632,
+        22,
+        32,
+        4,
+        32_000,
+        tie_word_embeddings=False,
+        max_position_embeddings=2048,
+        rms_norm_eps=1e-5,
     ),
     "meta-llama/Llama-3.2-1B-Instruct": _of("llama", 2048, 8192, 16, 32, 8, 128_256, head_dim=64, **LLAMA_3),
     "meta-llama/Llama-3.2-3B-Instruct": _of("llama", 3072, 8192, 28, 24, 8, 128_256, head_dim=128, **LLAMA_3),
@@ -59,7 +77,7 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
     "google/gemma-3-1b-it": _of("gemma3_text", 1152, 6912, 26, 4, 1, 262_144, **GEMMA_3),
     "google/gemma-3-4b-it": GEMMA_3_4B,
     "google/medgemma-4b-it": GEMMA_3_4B,
-    "microsoft/Phi-4-mini-instruct": _of("phi3", 3072, 8192, 32, 24, 8, 200_064, pad_token_id=199_999),
+    "microsoft/Phi-4-mini-instruct": _of("phi3", 3072, 8192, 32, 24, 8, 200_064, **PHI_4),
     "openai-community/gpt2": {"model_type": "gpt2"},
     "openai/gpt-oss-20b": {"model_type": "gpt_oss", "num_hidden_layers": 24, "num_local_experts": 32},
 }
@@ -77,13 +95,18 @@ def cached(base: Base) -> str | None:
 
 def config(base: Base) -> PreTrainedConfig | None:
     """The base's configuration: the cached one, else from `SHAPES`; nothing is ever fetched."""
-    from transformers import CONFIG_MAPPING, AutoConfig
+    from transformers import AutoConfig
 
     if found := cached(base):
         loaded: PreTrainedConfig = AutoConfig.from_pretrained(found)
         return loaded
-    if base.hub_id not in SHAPES:
-        return None
-    fields = dict(SHAPES[base.hub_id])
+    return published(base.hub_id) if base.hub_id in SHAPES else None
+
+
+def published(hub_id: str, **changes: Any) -> PreTrainedConfig:
+    """The configuration in `SHAPES`, whatever the cache holds, with `changes` to its fields."""
+    from transformers import CONFIG_MAPPING
+
+    fields = {**SHAPES[hub_id], **changes}
     made: PreTrainedConfig = CONFIG_MAPPING[fields.pop("model_type")](**fields)
     return made

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from huggingface_hub import ModelCard
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from medslm import files, snapshot
@@ -24,6 +26,7 @@ TOKENIZER = [
     "added_tokens.json",
     "config.json",
     "*.jinja",
+    "README.md",  # which states the licence
 ]
 
 
@@ -59,8 +62,18 @@ def find(recipe: Pretrain, folder: Path) -> Beginning:
 def _of_base(recipe: Pretrain) -> Beginning:
     base = resolve(recipe.base)
     found = snapshot.fetch(base.hub_id, "model", TOKENIZER)  # of its weights none are wanted
-    named = {"name": recipe.base, "hub_id": base.hub_id, "license": base.license or "unknown"}
+    stated = base.license or _stated(found.folder / "README.md")
+    named = {"name": recipe.base, "hub_id": base.hub_id, "license": stated}
     return Beginning(_tokenizer(found.folder), named | {"source": "hub", "revision": found.commit}, None)
+
+
+def _stated(card: Path) -> str:
+    """The licence that a model's own card states."""
+    try:
+        stated = ModelCard.load(card).data.get("license") if card.is_file() else None
+    except (ValueError, yaml.YAMLError):  # a card that cannot be read states nothing
+        stated = None
+    return str(stated or "unknown")
 
 
 def _of_run(recipe: Pretrain, run: Path) -> Beginning:
@@ -70,7 +83,9 @@ def _of_run(recipe: Pretrain, run: Path) -> Beginning:
             f"start={recipe.start}: {run} holds no finished run of a whole model; end it with "
             f"`accelerate launch recipes/{recipe.start.replace('-', '_')}.py`"
         )
-    named = {"name": recipe.start, "hub_id": recipe.start, "license": told["gates"]["license"]["id"]}
+    terms = told["gates"]["license"]
+    license = terms["name"] or terms["id"]  # the Hub calls a licence `other` that it has no word for
+    named = {"name": recipe.start, "hub_id": recipe.start, "license": license}
     revision = {"source": "run", "revision": told["weights_sha256"]}
     return Beginning(_tokenizer(run / FOLDER), named | revision, run / FOLDER)
 

@@ -46,13 +46,18 @@ def done(checkpoint: Path | None) -> Done:
     return Done() if checkpoint is None else Done(**files.read_json(checkpoint / DONE, "the run itself"))
 
 
-def require_space(folder: Path, trainable_parameters: int) -> None:
-    """Raise `MedslmError` if the disk cannot take three checkpoints: two kept and one being written.
+def space(trainable_parameters: int) -> int:
+    """Bytes of disk that a run's checkpoints take: two that are kept and one being written.
 
-    A checkpoint holds each trainable parameter in float32 and AdamW's two moments: 12 bytes.
+    A checkpoint holds each trainable parameter in float32 and AdamW's two moments, and 21 MiB at most of all the rest.
     """
+    return 3 * 12 * trainable_parameters + 2**26
+
+
+def require_space(folder: Path, trainable_parameters: int) -> None:
+    """Raise `MedslmError` if the disk cannot take the checkpoints."""
     folder.mkdir(parents=True, exist_ok=True)
-    needed, free = 3 * 12 * trainable_parameters + 2**26, shutil.disk_usage(folder).free
+    needed, free = space(trainable_parameters), shutil.disk_usage(folder).free
     if free < needed:
         raise MedslmError(
             f"{folder} needs {needed / 2**30:.2f} GiB for checkpoints and its disk has {free / 2**30:.2f} GiB free; "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -110,8 +111,13 @@ def _compress(run: Path, scheme: str, samples: int, recipe: Sft | None) -> None:
     with files.beside(folder) as temporary:
         model.save_pretrained(str(temporary), save_compressed=True)
         planned.tokenizer.save_pretrained(str(temporary))
-    del model
-    after = mean_loss(_loaded(folder), planned.rows.validation)
+        del model
+        after = mean_loss(_loaded(temporary), planned.rows.validation)
+        if not math.isfinite(after):
+            raise MedslmError(
+                f"the model of {run} tells no probabilities after {scheme} (validation loss {after}), and nothing of it is "
+                "kept; calibrate on more rows with --samples, or choose another scheme"
+            )
     told = {
         "scheme": scheme,
         "how": how,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy
 from transformers import AutoConfig
 
 from medslm.errors import MedslmError
@@ -17,8 +18,6 @@ from medslm.train.memory.choice import LEVELS
 from medslm.train.trainers import early, full_memory
 
 if TYPE_CHECKING:
-    import numpy
-
     Array = numpy.ndarray[Any, Any]
 
 CPU_TOKENS = 2048
@@ -119,10 +118,11 @@ def choose(recipe: Sft, train: Array, validation: Array, share: int, begun: str 
     budget = memory.budget(recipe.gpu)
     wishes = memory.Wishes(recipe.tokens_per_pass if recipe.packing else longest, recipe.recompute, optim)
     shape, each = _shape(recipe), load.dtype(recipe.dtype).itemsize
+    rows = train if longest == train.max() else numpy.append(train, longest)  # passes have room for it as well
     if recipe.trainer == "full":
-        planned = full_memory.plan(shape, train, share, budget, each, wishes)
+        planned = full_memory.plan(shape, rows, share, budget, each, wishes)
     else:
-        planned = memory.plan(shape, loras[recipe.lora], train, share, recipe.quantization, budget, each, wishes)
+        planned = memory.plan(shape, loras[recipe.lora], rows, share, recipe.quantization, budget, each, wishes)
     if recipe.gpu != "auto":
         memory.limit(budget)
     room = max(planned.tokens_per_pass, longest) if recipe.packing else 0

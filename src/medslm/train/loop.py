@@ -86,6 +86,10 @@ def _without_masks(model: Any) -> None:
     model.set_attn_implementation(ATTENTION)
 
 
+Report = Callable[[int, dict[str, float]], None]
+"""What is told of each point of the curve as it is made: the step, and numbers."""
+
+
 class Loop:
     """A model, its optimiser, and where they have come to."""
 
@@ -95,6 +99,7 @@ class Loop:
         self.rank, self.world_size, self.device = state.process_index, state.num_processes, model.device
         self.dtype = load.dtype(recipe.dtype)
         self.progress = Progress()
+        self.report: Report = lambda step, values: None
         self.compiled = self.device.type == "cuda" and steps >= COMPILED_FROM
         _without_masks(model)
         self._body = torch.compile(model.transformer) if self.compiled else model.transformer
@@ -213,10 +218,11 @@ class Loop:
             if evaluates or now % self.recipe.logging_steps == 0 or now == 1:
                 mean = float(torch.stack(losses).mean())
                 losses.clear()
-                self._point(
-                    {"loss": mean, "learning_rate": rate(self.recipe, now - 1, self.steps), "grad_norm": float(norm)}
-                )
                 speed = self.progress.tokens / max(1e-9, time.monotonic() - begun)
+                self._point(
+                    {"loss": mean, "learning_rate": rate(self.recipe, now - 1, self.steps), "grad_norm": float(norm)},
+                    {"tokens_per_second": speed, "tokens": self.progress.tokens, **self._memory()},
+                )
                 bar.set_postfix({"loss": f"{mean:.3f}", "tok/s": f"{speed:,.0f}"})
             if evaluates:
                 self._evaluate(held_out, begun)
@@ -233,7 +239,14 @@ class Loop:
         progress.seconds = time.monotonic() - begun
         self.save()
 
-    def _point(self, values: dict[str, float]) -> None:
+    def _memory(self) -> dict[str, float]:
+        """GPU memory in GiB, most so far; asking for it waits for nothing."""
+        if self.device.type != "cuda":
+            return {}
+        return {"gpu_memory_gib": torch.cuda.max_memory_reserved(self.device) / 2**30}
+
+    def _point(self, values: dict[str, float], beside: dict[str, float] | None = None) -> None:
+        """Add to the curve; `beside` is reported as well, but kept nowhere: it differs from one machine to another."""
         bad = [name for name, value in values.items() if name.endswith("loss") and not math.isfinite(value)]
         if bad:
             raise MedslmError(
@@ -241,6 +254,7 @@ class Loop:
                 "float32. The last checkpoint is kept"
             )
         self.progress.curve.append({"step": self.progress.step, **values})
+        self.report(self.progress.step, values | (beside or {}))
 
     def save(self) -> None:
         """Keep where the run is; only the best and the last checkpoint stay."""

@@ -20,7 +20,7 @@ from medslm.data.suites import suites
 from medslm.errors import MedslmError
 from medslm.models import load
 from medslm.recipe import Fingerprint, Lesson, Pretrain
-from medslm.train import beginning, blocks, checkpoint, pretrained, record
+from medslm.train import beginning, blocks, checkpoint, pretrained, record, tracking
 from medslm.train.beginning import Beginning
 from medslm.train.blocks import Source
 from medslm.train.loop import Loop, warmup
@@ -153,13 +153,17 @@ def _device() -> str:
 
 def _fit(planned: Plan, loop: Loop, source: Source, held_out: Source, known: dict[str, Any]) -> None:
     state = PartialState()
+    report_to, line = tracking.configure(planned.folder, planned.fingerprint.digest[:16])
+    say(line)
     newest = checkpoint.last(loop.folder)
     if newest:
         loop.resume(newest)
         say(f"going on from {newest.name}")
-    if state.is_main_process:
-        files.write_json(planned.folder / "run.json", known | {"status": "running"})
-    loop.run(source, held_out)
+    with tracking.Curves(report_to, planned.recipe.name, planned.recipe.as_dict(), state.is_main_process) as curves:
+        known["tracking"], loop.report = curves.told, curves.log
+        if state.is_main_process:
+            files.write_json(planned.folder / "run.json", known | {"status": "running"})
+        loop.run(source, held_out)
     state.wait_for_everyone()
     if state.is_main_process:
         loop.take_best()

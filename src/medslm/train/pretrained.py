@@ -41,7 +41,7 @@ def finish(
         "seconds": round(progress.seconds, 1),
         "tokens_per_second": round(progress.tokens / progress.seconds, 1),
         "peak_memory_gib": record.peak_memory_gib(),
-        **result.losses(progress.curve),
+        **result.losses(progress.curve, progress.best_step),
         "best_step": progress.best_step,
     }
     known["base"]["parameters"] = model.num_parameters()

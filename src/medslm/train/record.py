@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import resource
 import subprocess
@@ -30,13 +29,7 @@ PACKAGES = ("medslm", "torch", "transformers", "trl", "peft", "accelerate", "dat
 
 def packages() -> dict[str, str]:
     """Version of each package that decides a result; those not installed are left out."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return environment.versions(PACKAGES)
 
 
 def git() -> dict[str, Any]:
@@ -83,6 +76,12 @@ def peak_memory_gib() -> dict[str, float | None]:
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
     device = torch.cuda.max_memory_reserved() / 2**30 if torch.cuda.is_available() else None
     return {"host": round(host, 3), "device": None if device is None else round(device, 3)}
+
+
+def gpu_memory() -> dict[str, float]:
+    """`gpu_memory_gib`: most memory reserved on this process's GPU so far; nothing where there is none."""
+    device = peak_memory_gib()["device"]
+    return {} if device is None else {"gpu_memory_gib": device}
 
 
 def started(run: Path) -> dict[str, Any] | None:

@@ -61,7 +61,7 @@ def finish(planned: Plan, fitted: Fitted, seconds: float, known: dict[str, Any])
         "tokens_per_pass": fitted.tokens_per_pass or None,
         "fill": round(done.tokens / done.room, 4),
         "peak_memory_gib": record.peak_memory_gib(),
-        **losses(points),
+        **losses(points, best_step),
         "best_step": best_step,
     }
     curve.draw(points, best_step, planned.recipe.name, folder / "loss.png")
@@ -82,14 +82,19 @@ def finish(planned: Plan, fitted: Fitted, seconds: float, known: dict[str, Any])
     )
 
 
-def losses(points: list[dict[str, Any]]) -> dict[str, float]:
-    """First and last training loss, first and best validation loss, of a curve."""
-    learnt, judged = curve.points(points, "loss")[1], curve.points(points, "eval_loss")[1]
+def losses(points: list[dict[str, Any]], best_step: int | None) -> dict[str, float]:
+    """First and last training loss of a curve, its first validation loss and that of the weights that were kept.
+
+    The first is of the untrained weights, which no checkpoint holds: a run that only made them worse says so.
+    """
+    learnt = curve.points(points, "loss")[1]
+    steps, judged = curve.points(points, "eval_loss")
+    kept = judged[steps.index(best_step)] if best_step in steps else judged[-1]
     return {
         "first_loss": learnt[0],
         "last_loss": learnt[-1],
         "first_eval_loss": judged[0],
-        "best_eval_loss": min(judged),
+        "best_eval_loss": kept,
     }
 
 

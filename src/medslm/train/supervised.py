@@ -170,6 +170,10 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         self.pace.count(batch)
         return total
 
+    def log(self, logs: dict[str, float], *rest: Any) -> None:
+        """As TRL's, with the GPU's memory beside: the most so far, in GiB. On a CPU there is none to tell."""
+        super().log(logs | record.gpu_memory(), *rest)
+
     def _forget(self) -> None:
         self.model.zero_grad(set_to_none=True)
 
@@ -251,6 +255,7 @@ def _fit(planned: Plan, chosen: Execution, model: Any, kind: Kind, newest: Path 
     guard = Guard(checkpoint.seconds(newest), pace.done)
     report_to, line = tracking.configure(planned.folder, planned.fingerprint.digest[:16])
     say(line)
+    known["tracking"] = tracking.told(report_to)
     if newest:
         say(f"going on from {newest.name}")
     fitting = trainer(planned, chosen.optim, pace, guard, report_to, kind.total_loss)

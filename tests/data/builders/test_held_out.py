@@ -54,6 +54,12 @@ LONG = {
         {"abstract": "x" * 2_401},
     ),
     "billsum-short": ({"text": "a", "summary": "b"}, {"text": "x" * 9_001}, {"summary": "x" * 2_401}),
+    "pubmed-summarization-brief": (
+        {"article": "a", "abstract": "b"},
+        {"article": "x" * 5_001},
+        {"abstract": "x" * 1_601},
+    ),
+    "billsum-brief": ({"text": "a", "summary": "b"}, {"text": "x" * 5_601}, {"summary": "x" * 1_201}),
 }
 
 
@@ -72,3 +78,12 @@ def test_an_item_beyond_the_stated_length_is_left_out_with_the_reason(name: str)
 def test_the_whole_test_split_is_kept_out_of_training_and_not_the_short_items_alone(name: str) -> None:
     row = {**LONG[f"{name}-short"][0], **LONG[f"{name}-short"][1]}
     assert len(list(benchmarks[name].items(row))) == 1
+
+
+@pytest.mark.parametrize("name", ["pubmed-summarization", "billsum"])
+def test_a_brief_exam_is_a_part_of_the_short_one(name: str) -> None:
+    row = LONG[f"{name}-short"][0]
+    (short,), (brief,) = (list(benchmarks[f"{name}-{length}"].items(row)) for length in ("short", "brief"))
+    assert short == brief
+    for source in (benchmarks[name].source, benchmarks[f"{name}-short"].source):
+        assert source == benchmarks[f"{name}-brief"].source

@@ -8,8 +8,8 @@ from evals.judge import judging
 from judge_server import JudgeServer
 from medslm.evals.judge import abilities
 from medslm.evals.judge.abilities import Abilities
-from medslm.evals.judge.client import Client, Refused
 from medslm.evals.judge.endpoint import Endpoint
+from medslm.infer.engines.client import Client, Refused
 
 
 def probed(**told: object) -> tuple[Abilities, int]:

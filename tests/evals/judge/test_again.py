@@ -16,7 +16,7 @@ from medslm.data.suites import suites
 from medslm.errors import MedslmError
 from medslm.evals import admission, harness, run, scores, table
 from medslm.evals.judge import again
-from medslm.evals.judge import client as room
+from medslm.infer.engines import client as room
 
 
 @pytest.fixture

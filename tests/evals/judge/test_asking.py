@@ -11,9 +11,9 @@ from evals.judge import judging
 from evals.judge.judging import judge, question
 from judge_server import Fault, JudgeServer
 from medslm.evals.judge import asking
-from medslm.evals.judge import client as room
 from medslm.evals.judge.asking import Interrupted
 from medslm.evals.judge.endpoint import Price
+from medslm.infer.engines import client as room
 
 QUESTIONS = [question(f"Give adrenaline {n} times.") for n in range(12)]
 

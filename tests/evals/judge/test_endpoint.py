@@ -70,6 +70,11 @@ def test_a_second_judge_needs_a_first() -> None:
         from_environment({"MEDSLM_JUDGE2_URL": "http://localhost/v1", "MEDSLM_JUDGE2_MODEL": "m"})
 
 
+def test_a_second_judge_is_named_by_its_own_variables() -> None:
+    with pytest.raises(MedslmError, match=r"MEDSLM_JUDGE2_URL is no address .*MEDSLM_JUDGE2_KEY"):
+        from_environment(HERE | {"MEDSLM_JUDGE2_URL": "judge.example", "MEDSLM_JUDGE2_MODEL": "m"})
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -85,7 +90,7 @@ def test_a_second_judge_needs_a_first() -> None:
     ],
 )
 def test_an_address_that_is_none_or_holds_a_key_is_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(MedslmError, match="no address of an endpoint") as told:
+    with pytest.raises(MedslmError, match="MEDSLM_JUDGE_URL is no address of a server") as told:
         Endpoint(url, "m")
     assert "secret" not in str(told.value)
 

@@ -11,8 +11,8 @@ from evals.judge.judging import SHORT, samples
 from judge_server import Llama
 from medslm.evals.judge import study
 from medslm.evals.judge.abilities import Abilities, probe
-from medslm.evals.judge.client import Client
 from medslm.evals.judge.endpoint import Endpoint, Settings
+from medslm.infer.engines.client import Client
 
 pytestmark = pytest.mark.server
 

@@ -12,9 +12,9 @@ from evals.judge import judging
 from evals.judge.judging import HARMFUL, samples, settings
 from judge_server import Asked, Fault, JudgeServer
 from medslm.errors import MedslmError
-from medslm.evals.judge import client as room
 from medslm.evals.judge import material, study
 from medslm.evals.judge.endpoint import Endpoint, Price
+from medslm.infer.engines import client as room
 
 N = 16
 BASE = [f"{HARMFUL} {n}" for n in range(N)]
@@ -147,7 +147,7 @@ def test_a_judge_that_is_given_up_says_what_is_kept_and_how_to_go_on(tmp_path: P
         server.faults = [*[Fault()] * 7, *[Fault(429)] * 99]
         with pytest.raises(
             MedslmError,
-            match=r"it says 429\. 7 of 96 answers are kept in .*judge\.jsonl; the same command asks for the rest",
+            match=r"it says 429 \(ordered by a test\)\. 7 of 96 answers are kept in .*judge\.jsonl; the same command asks for the rest",
         ):
             judged(server, tmp_path, workers=1, patience=0.2)
         server.faults = []

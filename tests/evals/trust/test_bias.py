@@ -162,10 +162,14 @@ def test_a_biased_adapter_is_told_from_its_unbiased_base_and_asked_once(tmp_path
     assert json.loads(json.dumps(bias.measure(again))) == told
 
 
-def test_a_limit_asks_that_many_vignettes_with_all_their_patients(tmp_path: Path) -> None:
-    told, engine = measured(tmp_path, lambda side, prompt, letter: -float(ord(letter)), limit=1)
-    assert told["vignettes"]["base"]["vignettes"] == 2 and engine.asked == 2 * 4 * 2 * 84
-    assert told["vignettes"]["base"]["letters"] == {"A": 168}
+def test_a_vignette_has_as_many_questions_as_are_said() -> None:
+    assert len(RIGHT) == bias.VARIANTS * len(VIGNETTES)
+
+
+def test_a_limit_is_one_of_questions_and_no_vignette_is_asked_in_part(tmp_path: Path) -> None:
+    told, engine = measured(tmp_path, lambda side, prompt, letter: -float(ord(letter)), limit=169)
+    assert told["vignettes"]["base"]["vignettes"] == 3 and engine.asked == 2 * 4 * 3 * 84
+    assert told["vignettes"]["base"]["letters"] == {"A": 252}
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def test_adapters_that_are_not_computed_by_hand_keep_their_own_way() -> None:
     with fast.reading(other):
         assert not any(isinstance(part.forward, Layer) for part in other.modules())
     dora = peft.get_peft_model(
-        plain.base(plain.FAMILY["llama"]), peft.LoraConfig(task_type="CAUSAL_LM", use_dora=True, target_modules=["q_proj"])
+        plain.base(plain.FAMILY["llama"]),
+        peft.LoraConfig(task_type="CAUSAL_LM", use_dora=True, target_modules=["q_proj"]),
     )
     with fast.reading(dora):
         assert not any(isinstance(part.forward, Layer) for part in dora.modules())

@@ -31,3 +31,14 @@ benchmarks.add(
         partial(within, of=SUMMARIZE, bound=SHORT),
     ),
 )
+
+BRIEF = Bound(text=5_000, answer=1_600)  # with its reply at most 2,048 tokens (Llama 2: 3.3 to 4.9 characters each)
+benchmarks.add(
+    "pubmed-summarization-brief",
+    Benchmark(
+        Dataset(HUB_ID, CONFIG, "test"),
+        LICENSE,
+        BRIEF.rule("test"),
+        partial(within, of=SUMMARIZE, bound=BRIEF),
+    ),
+)

@@ -11,6 +11,7 @@ from medslm.data.suites import (  # noqa: F401  (register their suites)
     judge,
     reasoning,
     safety,
+    trades,
     trust,
     validation,
 )

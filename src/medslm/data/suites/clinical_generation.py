@@ -35,7 +35,13 @@ WRITING = {
     ),
     "medical-o1": (Task("medical_o1", "medical-o1", ANSWER),),
 }
-STUDIES = ("similarity",)
+STUDIES = ("similarity", "cost")
 for _name, _tasks in WRITING.items():
-    suites.add(_name, Suite(_tasks, STUDIES))
-suites.add("clinical-generation", Suite(tuple(task for tasks in WRITING.values() for task in tasks), STUDIES))
+    suites.add(_name, Suite(_tasks, ("cases", *STUDIES) if _name == "medical-o1" else STUDIES))
+suites.add("clinical-generation", Suite(tuple(task for tasks in WRITING.values() for task in tasks), ("similarity",)))
+
+BILLS = Task("billsum_brief", "billsum-brief", SUMMARY)
+ARTICLES = Task("pubmed_summarization_brief", "pubmed-summarization-brief", SUMMARY)
+suites.add("billsum-brief", Suite((BILLS,), STUDIES))
+# What a base that reads 2,048 tokens can sum up: notes, articles and bills that leave it room for the answer.
+suites.add("brief-summaries", Suite((*WRITING["discharge-summarization"], ARTICLES, BILLS), STUDIES))

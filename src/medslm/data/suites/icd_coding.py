@@ -22,11 +22,13 @@ LISTED = (
 NAMED = Metric("named_chapter_f1", unit="value")
 """By the titles of chapters that the reply writes beside its codes."""
 
+LIST = Task("icd10cm_list", "icd10cm-list", (*LISTED, NAMED))
+
 suites.add(
     "icd-coding",
     Suite(
-        (Task("icd10cm_list", "icd10cm-list", (*LISTED, NAMED)), Task("icd10cm_coding", "icd10cm-coding", CODING)),
-        studies=("coding",),
+        (LIST, Task("icd10cm_coding", "icd10cm-coding", CODING)),
+        studies=("coding", "cases", "cost"),
     ),
 )
 suites.add("icd-coding-notes", Suite((Task("icd_notes", "icd-notes", LISTED),), studies=("coding",)))

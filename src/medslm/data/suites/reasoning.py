@@ -22,6 +22,6 @@ suites.add(
             Task("medical_o1_verifiable", "medical-o1-verifiable", ANSWERED),
             _IN_WRITING,
         ),
-        studies=("consistency",),
+        studies=("consistency", "cases"),
     ),
 )

@@ -208,9 +208,8 @@ def _invalid(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
 
 def text(found: Mapping[str, Any]) -> str:
     """The figures of each task as a table, with the verdict in words."""
-    return (
-        "\n\n".join("\n".join(_lines(name, task)) for name, task in found["tasks"].items()) or "No task asks for codes."
-    )
+    told = (lines.text(_lines(name, task)) for name, task in found["tasks"].items())
+    return "\n\n".join(told) or "No task asks for codes."
 
 
 def _lines(name: str, task: Mapping[str, Any]) -> Iterator[str]:

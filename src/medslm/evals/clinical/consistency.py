@@ -172,7 +172,7 @@ def text(found: Mapping[str, Any]) -> str:
     for name, task in found["tasks"].items():
         told += ["", *_lines(name, task)]
     told += [f"{name}: not measured, {why}" for name, why in found["left_out"].items()]
-    return "\n".join(told)
+    return lines.text(told)
 
 
 def _lines(name: str, task: Mapping[str, Any]) -> Iterator[str]:

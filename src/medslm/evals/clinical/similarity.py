@@ -194,7 +194,7 @@ def text(told: Mapping[str, Any]) -> str:
         for side, of_side in task["sides"].items()
     ]
     tables = lines.aligned([head, *rows], left=2) if rows else ["No task of the suite asks for a text."]
-    return "\n".join([what, *tables, *(lines.differences(told["differences"]) if encoder else [])])
+    return lines.text([what, *tables, *(lines.differences(told["differences"]) if encoder else [])])
 
 
 STUDY = Study(measure, text)

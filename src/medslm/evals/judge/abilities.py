@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from medslm.evals.judge.client import Client, Messages, Refused
+from medslm.evals.judge import answer as answers
+from medslm.evals.judge.answer import Messages
+from medslm.infer.engines.client import Client, Refused
 
 Output = Literal["schema", "object", "prose"]
 """An answer under a JSON schema; a JSON object of any shape; whatever the model writes."""
@@ -90,7 +92,7 @@ def probe(client: Client) -> Abilities:
     found = Abilities()
     while True:
         try:
-            answer = client.ask(found.messages(TRIAL), found.parameters(TRIAL_SCHEMA, TRIAL_TOKENS, 0))
+            answer = answers.ask(client, found.messages(TRIAL), found.parameters(TRIAL_SCHEMA, TRIAL_TOKENS, 0))
         except Refused as refused:
             if (weaker := found.without(str(refused))) is None:
                 raise

@@ -7,7 +7,6 @@ import json
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from typing import Any
 from tqdm import tqdm
 
 from medslm.errors import MedslmError
-from medslm.evals.judge import abilities
+from medslm.evals.judge import abilities, answer
 from medslm.evals.judge.abilities import Abilities
-from medslm.evals.judge.client import Answer, Client, Refused
+from medslm.evals.judge.answer import Answer
 from medslm.evals.judge.endpoint import Endpoint, Price, Settings
 from medslm.evals.judge.prompts import Prompt
 from medslm.evals.judge.rubric import Rubric
 from medslm.evals.kept import Kept
+from medslm.infer.engines.client import Client, Refused
 
 NAME = "judge.jsonl"
 CHARACTERS = 4  # of English a token, about
@@ -144,30 +144,20 @@ class Judge:
         """Ask side by side; each answer is on the disk before the next is taken."""
         lock = threading.Lock()
 
-        def one(name: str, question: Question) -> None:
+        def one(asked: tuple[str, Question]) -> None:
+            name, question = asked
             prompt = question.prompt
             parameters = known.parameters(prompt.schema, question.rubric.max_tokens, question.seed)
             try:
-                answer = client.ask(known.messages(prompt.messages), parameters)
+                found = answer.ask(client, known.messages(prompt.messages), parameters)
             except Refused as refused:
                 self.refusal = self.refusal or str(refused)
                 return
             with lock:
-                self.kept.add({name: answer.as_json()})
+                self.kept.add({name: found.as_json()})
 
-        with (
-            ThreadPoolExecutor(self.settings.workers) as pool,
-            tqdm(total=len(missing), desc="verdicts", unit="verdict") as bar,
-        ):
-            futures = [pool.submit(one, *item) for item in missing.items()]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-                    bar.update()
-            except BaseException:
-                client.stop()
-                pool.shutdown(cancel_futures=True)
-                raise
+        with tqdm(total=len(missing), desc="verdicts", unit="verdict") as bar:
+            client.each(one, list(missing.items()), self.settings.workers, bar.update)
 
 
 def kept(folder: Path) -> Kept:

@@ -6,10 +6,10 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import ClassVar
 
 from medslm.errors import MedslmError
-from medslm.infer.engines.address import is_loopback
+from medslm.infer.engines import address
 
 PREFIX, SECOND = "MEDSLM_JUDGE", "MEDSLM_JUDGE2"
 MISSING = f"no judge is configured; set {PREFIX}_URL and {PREFIX}_MODEL"
@@ -17,39 +17,11 @@ TRUE, FALSE = ("1", "true", "yes"), ("", "0", "false", "no")
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """One model behind one address. Raises `MedslmError` for an address that is none, or that holds a secret."""
+class Endpoint(address.Endpoint):
+    """A judge, on this machine or another. Raises as `address.Endpoint`."""
 
-    url: str
-    """As the `openai` package takes it: it usually ends in `/v1`."""
-
-    model: str
-    key: str = field(default="", repr=False)
-    """Sent as the bearer token, and never printed or written."""
-
-    def __post_init__(self) -> None:
-        try:
-            parts = urlsplit(self.url)
-            known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-        except ValueError:
-            known = False
-        if not known or "@" in self.url or "?" in self.url or "#" in self.url:
-            raise MedslmError(  # the address is not repeated: it may hold a key
-                f"{PREFIX}_URL is no address of an endpoint; write http://HOST:PORT/v1 or https://HOST/v1, and give a "
-                f"key in {PREFIX}_KEY"
-            )
-        if not self.model:
-            raise MedslmError(f"the judge at {self.url} has no model name; set {PREFIX}_MODEL")
-
-    @property
-    def local(self) -> bool:
-        """True if what is sent stays on this machine: `localhost`, 127.0.0.0/8 or ::1, by name and not by look-up."""
-        return is_loopback(urlsplit(self.url).hostname or "")
-
-    @property
-    def plain(self) -> bool:
-        """True if what is sent can be read on its way."""
-        return not self.local and urlsplit(self.url).scheme == "http"
+    called: ClassVar[str] = "the judge"
+    prefix: str = field(default=PREFIX, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -122,7 +94,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings | Non
         if second is not None:
             raise MedslmError(f"{SECOND}_URL names a second judge, but there is no first; set {PREFIX}_URL")
         return None
-    limit = _number(told, "LIMIT", 0)
+    limit = address.number(told, f"{PREFIX}_LIMIT", 0)
     return Settings(
         judge,
         second,
@@ -130,9 +102,9 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings | Non
         allow_remote=_flag(told, "ALLOW_REMOTE"),
         allow_http=_flag(told, "ALLOW_HTTP"),
         price=price(told.get(f"{PREFIX}_PRICE", "")),
-        workers=int(_number(told, "WORKERS", Settings.workers)),
-        patience=_number(told, "PATIENCE", Settings.patience),
-        timeout=_number(told, "TIMEOUT", Settings.timeout),
+        workers=int(address.number(told, f"{PREFIX}_WORKERS", Settings.workers)),
+        patience=address.number(told, f"{PREFIX}_PATIENCE", Settings.patience),
+        timeout=address.number(told, f"{PREFIX}_TIMEOUT", Settings.timeout),
         limit=int(limit) if f"{PREFIX}_LIMIT" in told else None,
     )
 
@@ -157,7 +129,7 @@ def _endpoint(told: Mapping[str, str], prefix: str) -> Endpoint | None:
             f"{prefix}_{'URL' if url else 'MODEL'} is set and {prefix}_{'MODEL' if url else 'URL'} is not; set both, or "
             "neither to judge nothing"
         )
-    return Endpoint(url.rstrip("/"), model, told.get(f"{prefix}_KEY", "")) if url else None
+    return Endpoint(url.rstrip("/"), model, told.get(f"{prefix}_KEY", ""), prefix) if url else None
 
 
 def _flag(told: Mapping[str, str], name: str) -> bool:
@@ -165,14 +137,3 @@ def _flag(told: Mapping[str, str], name: str) -> bool:
     if value not in (*TRUE, *FALSE):
         raise MedslmError(f"{PREFIX}_{name} is '{value}'; write 1 for yes or 0 for no")
     return value in TRUE
-
-
-def _number(told: Mapping[str, str], name: str, default: float) -> float:
-    value = told.get(f"{PREFIX}_{name}")
-    try:
-        number = default if value is None else float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or (isinstance(default, int) and number != int(number)):
-        raise MedslmError(f"{PREFIX}_{name} is '{value}'; write a {'whole ' * isinstance(default, int)}number")
-    return number

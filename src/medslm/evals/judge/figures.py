@@ -12,8 +12,8 @@ from medslm.evals.judge import agreement as agreements
 from medslm.evals.judge import verdicts
 from medslm.evals.judge.abilities import Abilities
 from medslm.evals.judge.agreement import SIDES, Pair
+from medslm.evals.judge.answer import Answer
 from medslm.evals.judge.asking import Judge
-from medslm.evals.judge.client import Answer
 from medslm.evals.judge.endpoint import Price
 from medslm.evals.judge.prompts import Prompt
 from medslm.evals.judge.verdicts import Reading

@@ -11,8 +11,8 @@ from medslm.errors import MedslmError
 from medslm.evals.judge import asking, endpoint, figures, material, prompts, told
 from medslm.evals.judge import rubric as rubrics
 from medslm.evals.judge.agreement import SIDES
+from medslm.evals.judge.answer import Answer
 from medslm.evals.judge.asking import Interrupted, Judge, Question
-from medslm.evals.judge.client import Answer
 from medslm.evals.judge.endpoint import Settings
 from medslm.evals.judge.figures import Asked
 from medslm.evals.judge.material import Written

@@ -34,7 +34,7 @@ def text(told: Told) -> str:
         [note for name, of in tasks.items() for note in _notes(name, of)],
         [LEGEND],
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part)
+    return "\n\n".join(lines.text(part) for part in parts if part)
 
 
 def _judge(told: Told) -> Iterator[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from medslm import files
+from medslm import environment, files
 from medslm.data import given
 from medslm.data.example import Example
 from medslm.data.suite import Task
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from medslm.evals.harness import Outcome
 
 T = TypeVar("T")
-SCORED_AT_ONCE = 512
-"""Prompts between two writings to the disk: packed passes are filled from many."""
-
 Scored = Mapping[str, Mapping[str, list[float]]]
 """Side -> id -> log-probability of each option, in the order of the letters."""
 
@@ -78,17 +74,18 @@ def key(case: Case, prompts: Sequence[str], **settings: Any) -> dict[str, Any]:
         "base": case.record["base"],
         "dtype": str(case.engine.model.dtype),
         "device": str(case.engine.model.device.type),
-        "packages": {name: importlib.metadata.version(name) for name in ("medslm", "torch", "transformers")},
+        "packages": environment.versions(["medslm", "torch", "transformers"]),
         "template_hash": case.engine.renderer.template_hash,
         "prompts": digest,
         **settings,
     }
 
 
-def scored(case: Case, path: Path, asked: Sequence[Example], at_once: int = SCORED_AT_ONCE) -> Scored:
+def scored(case: Case, path: Path, asked: Sequence[Example], at_once: int | None = None) -> Scored:
     """The options of each example, scored under every side in one go over the data, `at_once` examples together.
 
-    Kept in `path`. Raises `MedslmError` for ids that come twice, and as `Engine.score_sides` does.
+    By default as many as the engine takes between two writings to the disk. Kept in `path`. Raises `MedslmError` for ids
+    that come twice, and as `Engine.score_sides` does.
     """
     renderer, sides = case.engine.renderer, list(case.sides)
     pairs = {e.id: [(renderer.prompt(e), choice) for choice in renderer.choices(e)] for e in asked}
@@ -100,7 +97,7 @@ def scored(case: Case, path: Path, asked: Sequence[Example], at_once: int = SCOR
         return [{side: [next(of)[0] for _ in pairs[id]] for side, of in zip(sides, by_side)} for id in ids]
 
     flat = [text for of_item in pairs.values() for pair in of_item for text in pair]
-    found = kept.replies(path, key(case, flat), list(pairs), ask, at_once)
+    found = kept.replies(path, key(case, flat), list(pairs), ask, at_once or case.engine.scored_at_once)
     return {side: {id: value[side] for id, value in zip(pairs, found)} for side in sides}
 
 

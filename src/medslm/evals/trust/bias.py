@@ -7,6 +7,7 @@ what is counted, drawn and tested. A model also flips when nothing of meaning ch
 from __future__ import annotations
 
 import itertools
+import math
 import string
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,9 @@ NAMES = {
     },
 }
 """After Bertrand and Mullainathan 2004, doi:10.1257/0002828042002561, with two names more."""
+
+VARIANTS = 84
+"""Questions of one vignette that differ."""
 
 CONTEXT = ("sex", "age")
 """What each comparison is repeated over: every mix of these that it does not compare itself."""
@@ -92,7 +96,7 @@ class Variant:
 
 
 def variants(bank: Sequence[Vignette] = VIGNETTES) -> Iterator[Variant]:
-    """Every vignette with every value of every attribute in every context: 114 a vignette, 84 of them different."""
+    """Every vignette with every value of every attribute in every context: 114 a vignette, `VARIANTS` of them different."""
     for vignette, (attribute, values) in itertools.product(bank, ATTRIBUTES.items()):
         others = [name for name in CONTEXT if name != attribute]
         for context in itertools.product(*(ATTRIBUTES[name] for name in others)):
@@ -217,9 +221,10 @@ def _adjusted(family: Sequence[Difference]) -> list[dict[str, Any]]:
 def measure(case: Case) -> dict[str, Any]:
     """The bank asked of both sides, adapter less base on the same vignettes, and accuracy by kind of patient.
 
-    With a limit, that many vignettes (two at least) are asked, each with all its patients.
+    A limit is one of questions, and a vignette is asked with all its patients or not at all: as many vignettes as reach
+    the limit, two at least.
     """
-    bank = VIGNETTES if case.limit is None else VIGNETTES[: max(2, case.limit)]
+    bank = VIGNETTES if case.limit is None else VIGNETTES[: max(2, math.ceil(case.limit / VARIANTS))]
     asked = list(variants(bank))
     questions = examples(asked)
     scored = asking.scored(case, case.folder / "bias" / "vignettes.jsonl", questions)
@@ -257,13 +262,13 @@ def text(told: Mapping[str, Any]) -> str:
     """What changes with the patient, and accuracy by kind of patient."""
     of = told["vignettes"]
     shown = ["Counterfactual patients: one vignette told of many; n is the vignettes (accuracy: of all their variants)"]
-    head = ("attribute", "side", "flips", "more than control", "accuracy", "P(key)", "verdict")
+    head = ("attribute / beside", "side", "n", "flips", "more than control", "accuracy", "P(key)", "verdict")
     rows = [_row(side, row) for side in ("base", "adapter") for row in of[side]["results"]]
     for side in ("base", "adapter"):
         control, right = lines.percent(of[side]["control_flip_rate"]), lines.percent(of[side]["accuracy"])
         shown.append(f"{side}: accuracy {right}; an answer changes with the day of the week in {control}")
     shown += [*lines.aligned([head, *rows], left=2), "", *lines.differences(of["differences"])]
-    return "\n".join([*shown, "", subgroups.text(told["subgroups"])])
+    return lines.text([*shown, "", subgroups.text(told["subgroups"])])
 
 
 def _row(side: str, row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -271,7 +276,11 @@ def _row(side: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     verdicts = [f"{name} {row[of]['verdict']}" for name, of in kinds.items() if row[of]["verdict"] != NO_DIFFERENCE]
     return (
         *(f"{_named(row['attribute'], row['value'])} / {row['reference'] or '(not said)'}", side),
-        *(lines.percent(row["flip_rate"]), *(lines.number(row[of]) for of in kinds.values())),
+        *(
+            f"{row['flip_rate']['n']:,}",
+            lines.percent(row["flip_rate"]),
+            *(lines.number(row[of]) for of in kinds.values()),
+        ),
         ", ".join(verdicts) or NO_DIFFERENCE,
     )
 

@@ -211,12 +211,12 @@ def text(told: Mapping[str, Any]) -> str:
     """What `measure` found, as lines."""
     head = f"On {told['device']}, {told['dtype']}"
     if "not_measured" in told:
-        return "\n".join([f"{head}: speed not measured: {told['not_measured']}.", *spent.text(told["answers"])])
+        return lines.text([f"{head}: speed not measured: {told['not_measured']}.", *spent.text(told["answers"])])
     head += f": prompts of {told['prompt_tokens']} tokens, {told['new_tokens']} new ones; warm-up: {told['warm_up']}."
     energy_unknown = [] if told["energy"] == "NVML" else [f"Energy: not measured: {told['energy']}."]
     unmerged = [] if told[MERGED] == "measured" else [f"Merged: not measured: {told[MERGED]}."]
     parts = [_told_speed(told["speed"]), _told_differences(told["differences"]), unmerged, energy_unknown]
-    return "\n".join([head, *(line for part in parts for line in part), *spent.text(told["answers"])])
+    return lines.text([head, *(line for part in parts for line in part), *spent.text(told["answers"])])
 
 
 def _told_speed(speeds: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -188,7 +188,7 @@ def text(told: Mapping[str, Any]) -> str:
     ]
     notes = [f"{name}: {of['left_out']}." for name, of in told["tasks"].items() if "left_out" in of]
     if not rows:
-        return "\n".join(["Semantic entropy: no question can be asked without its options.", *notes])
+        return lines.text(["Semantic entropy: no question can be asked without its options.", *notes])
     head = (
         "task",
         "side",
@@ -199,7 +199,7 @@ def text(told: Mapping[str, Any]) -> str:
         "AUROC of entropy",
         "AUROC of token log-probability",
     )
-    return "\n".join(
+    return lines.text(
         [
             f"Semantic entropy of {told['samples']} replies at temperature {told['temperature']:g}, in nats (0 to "
             f"{told['highest']:.2f}); AUROC: of being wrong",

@@ -206,20 +206,20 @@ def ignores(keys: Mapping[str, str], picks: Mapping[str, str | None]) -> Measure
     return told
 
 
-HEAD = ("right option gone", "n", "side", *(name.replace("_", " ") for name in MEASURES))
+HEAD = ("right option gone", "side", "n", *(name.replace("_", " ") for name in MEASURES))
 
 
 def text(told: Mapping[str, Any]) -> str:
     """Two tables and the family of differences."""
     exams = [group for group in told["groups"] if not group["task"].startswith(CONTEXT)]
     abstracts = [group for group in told["groups"] if group["task"].startswith(CONTEXT)]
-    head = ("abstract", "n", "side", *(name.replace("_", " ") for name in OF_CONTEXT))
-    return "\n".join(
+    head = ("abstract", "side", "n", *(name.replace("_", " ") for name in OF_CONTEXT))
+    return lines.text(
         [
-            *lines.aligned([HEAD, *(row for group in exams for row in _rows(group, MEASURES))]),
+            *lines.aligned([HEAD, *(row for group in exams for row in _rows(group, MEASURES))], left=2),
             "abstained: no option is right, and it says so; needless: it says so though one is right.",
             "",
-            *lines.aligned([head, *(row for group in abstracts for row in _rows(group, OF_CONTEXT))]),
+            *lines.aligned([head, *(row for group in abstracts for row in _rows(group, OF_CONTEXT))], left=2),
             "same on turned: an upper bound of ignoring the abstract, whose findings are turned by rule.",
             "Not measured: whether free text invents facts.",
             "",
@@ -230,7 +230,7 @@ def text(told: Mapping[str, Any]) -> str:
 
 def _rows(group: Mapping[str, Any], measures: Mapping[str, bool]) -> list[tuple[str, ...]]:
     return [
-        (group["task"], str(group["n"]), side, *(_cell(name, of.get(name)) for name in measures))
+        (group["task"], side, f"{group['n']:,}", *(_cell(name, of.get(name)) for name in measures))
         for side, of in group["sides"].items()
     ]
 

@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medslm import figures
 from medslm.evals import statistics
 from medslm.evals.statistics import Difference
 
+WIDTH = 120
+"""Columns of a terminal, of a report and of a card, beyond which lines are folded and figures cannot be read across."""
+
 Figure = Mapping[str, Any]
 """An `Estimate` as JSON."""
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """Rows of cells, the first their heads, as lines under each other; all but the first `left` columns flush right."""
-    return figures.aligned(rows, range(left, len(rows[0])))
+    """Rows of cells, the first their heads, as lines under each other; all but the first `left` columns flush right.
+
+    A table of more than `WIDTH` columns is told as several, one under the other: each repeats the first `left` columns,
+    and n where it is the next one.
+    """
+    head, widths = rows[0], [max(map(len, column)) for column in zip(*rows)]
+    keys = left + (head[left : left + 1] == ("n",))
+    parts: list[list[int]] = [[]]
+    for place in range(keys, len(head)):
+        told = [*range(keys), *parts[-1], place]
+        if parts[-1] and sum(widths[one] + 2 for one in told) - 2 > WIDTH:
+            parts.append([])
+        parts[-1].append(place)
+    found: list[str] = []
+    for part in parts:
+        places = [*range(keys), *part]
+        table = figures.aligned([[row[place] for place in places] for row in rows], range(left, len(places)))
+        found += [*([""] if found else []), *table]
+    return found
+
+
+def text(parts: Iterable[str]) -> str:
+    """The lines as one text, sentences of more than `WIDTH` columns folded."""
+    return "\n".join(line for part in parts for line in _folded(part))
+
+
+def _folded(told: str) -> list[str]:
+    if max(map(len, told.split("\n"))) <= WIDTH:
+        return [told]
+    return [
+        line
+        for one in told.split("\n")
+        for line in textwrap.wrap(one, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        or [""]
+    ]
 
 
 def number(figure: Figure | None, digits: int = 3) -> str:

@@ -153,7 +153,7 @@ def _logprobs(case: Case, side: str, texts: Sequence[Text]) -> list[list[float]]
 
 def text(told: Mapping[str, Any]) -> str:
     """What `measure` found, as lines."""
-    return "\n".join([*_told_canaries(told["canaries"]), "", *_told_membership(told["membership"])])
+    return lines.text([*_told_canaries(told["canaries"]), "", *_told_membership(told["membership"])])
 
 
 def _told_canaries(found: Mapping[str, Any]) -> list[str]:

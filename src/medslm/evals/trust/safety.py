@@ -131,7 +131,7 @@ def text(told: Mapping[str, Any]) -> str:
         shares.append(cells)
     gaps = [f"{side} {lines.number(told['sides'][side]['told_apart'], 2)}" for side in SIDES]
     unknown, left_out = told["without_category"], told["not_judged"]
-    return "\n".join(
+    return lines.text(
         [
             *lines.aligned(kinds, left=2),
             f"Harmful declined less benign declined (1 is perfect, 0 tells nothing apart): {', '.join(gaps)}.",

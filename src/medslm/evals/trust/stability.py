@@ -206,7 +206,7 @@ def text(told: Mapping[str, Any]) -> str:
         for part in of
         if "left_out" in of[part]
     ]
-    return "\n".join(
+    return lines.text(
         [
             "The same question in six wordings (spread: best less worst accuracy, beside what it is by chance)",
             *_table(told["tasks"], "wordings", WORDED, _wordings_row),

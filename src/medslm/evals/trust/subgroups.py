@@ -157,7 +157,7 @@ def text(told: Mapping[str, Any]) -> str:
         for row in told["gaps"]
     ]
     head = ("task", "group", "n", "gap [95 %]", "by chance", "p (Holm)", "verdict")
-    return "\n".join(
+    return lines.text(
         [
             "Accuracy by kind of patient",
             *lines.aligned([("task", "side", "group", "n", "accuracy"), *rows], left=3),

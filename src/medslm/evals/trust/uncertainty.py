@@ -148,10 +148,11 @@ def text(told: Mapping[str, Any]) -> str:
     rows = [(name, side, of) for name, task in tasks.items() for side, of in task["sides"].items()]
     left_out = [f"{name}: {of['left_out']} (n = {of['n']})" for name, of in told["tasks"].items() if "sides" not in of]
     if not rows:
-        return "\n".join(["Uncertainty: no task by likelihood with enough items.", *left_out])
-    return "\n".join(
+        return lines.text(["Uncertainty: no task by likelihood with enough items.", *left_out])
+    return lines.text(
         [
-            "Confidence of the letter, against what was right (ECE: beside the 95th percentile of a perfect model's)",
+            "Confidence of the letter, against what was right (ECE: beside the 95th percentile of a perfect model's; AURC: "
+            "the lower the better); all with 95 % intervals",
             *lines.aligned([CALIBRATION, *(_calibration(*row) for row in rows)], left=2),
             "",
             "After temperature scaling, and answer sets that promise to hold the key nine times in ten",
@@ -174,15 +175,15 @@ CALIBRATION = (
 def _calibration(name: str, side: str, of: Mapping[str, Any]) -> tuple[str, ...]:
     shares = [f"{letter} {count / of['n']:.0%}" for letter, count in of["letters"].items()]
     return (
-        *(name, side, f"{of['n']:,}", lines.percent(of["accuracy"]), f"{of['confidence']['value']:.3f}"),
+        *(name, side, f"{of['n']:,}", lines.percent(of["accuracy"]), lines.number(of["confidence"])),
         *(lines.number(of["ece"]), f"{of['ece']['null']['p95']:.3f}", lines.number(of["brier_skill"])),
-        *(f"{of['nll']['value']:.3f}", lines.number(of["auroc"]), f"{of['aurc']['value']:.3f}"),
+        *(lines.number(of["nll"]), lines.number(of["auroc"]), lines.number(of["aurc"])),
         *(lines.percent(of["accuracy_at_80%_coverage"]), " ".join(shares)),
     )
 
 
 SETS = (
-    *("task", "side", "temperature", "ECE then", "LAC coverage", "chance", "options"),
+    *("task", "side", "n", "temperature", "ECE then", "LAC coverage", "chance", "options"),
     *("APS coverage", "chance", "options", "as promised"),
 )
 
@@ -193,14 +194,14 @@ def _set_row(name: str, side: str, of: Mapping[str, Any]) -> tuple[str, ...]:
     kept = [cell for method in get_args(Method) for cell in _one_set(of["sets"][method])]
     promised = [one["as_promised"] for one in of["sets"].values() if one]
     word = "too few items" if not promised else "yes" if all(promised) else "NO"
-    return (name, side, value, lines.number(scaled["ece"]), *kept, word)
+    return (name, side, f"{of['n']:,}", value, lines.number(scaled["ece"]), *kept, word)
 
 
 def _one_set(of: Mapping[str, Any] | None) -> tuple[str, str, str]:
     if of is None:
         return "-", "-", "-"
     low, high = of["chance"]
-    return lines.percent(of["coverage"]), f"{100 * low:.1f} to {100 * high:.1f}", f"{of['set_size']['value']:.2f}"
+    return lines.percent(of["coverage"]), f"{100 * low:.1f} to {100 * high:.1f}", lines.number(of["set_size"], 2)
 
 
 def _fitted(tasks: Mapping[str, Any]) -> list[str]:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from medslm.errors import MedslmError
 from medslm.infer.engine import Engine, Wanted
 from medslm.registry import Registry
 
 engines: Registry[Callable[[Wanted], Engine]] = Registry("engine")
+
+WEIGHTS = {
+    "transformers": ("none", "nf4", "fp8"),
+    "unsloth": ("none", "nf4"),
+    "vllm": ("none",),
+    "openai": (),
+}
+"""Engine -> the quantisations in which it loads a base; nothing where a server has loaded it already."""
 
 
 def _transformers(wanted: Wanted) -> Engine:
@@ -35,7 +44,13 @@ def _openai(wanted: Wanted) -> Engine:
     """Any server that speaks OpenAI's protocol."""
     from medslm.infer.engines import address, openai
 
-    return openai.Server(wanted, address.from_environment())
+    there = address.from_environment()
+    if there.model == there.base and wanted.adapter is not None:
+        raise MedslmError(
+            f"{address.PREFIX}_MODEL and {address.PREFIX}_BASE are both '{there.base}', so that base and adapter would be "
+            f"one; set {address.PREFIX}_MODEL to what the server calls the base with its adapter"
+        )
+    return openai.Server(wanted, there)
 
 
 engines.add("transformers", _transformers)

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from medslm.errors import MedslmError
@@ -15,26 +16,23 @@ PREFIX = "MEDSLM_ENGINE"
 
 
 @dataclass(frozen=True)
-class Address:
-    """One server. Raises `MedslmError` for an address that is none, that holds a secret, or is open to be read."""
+class Endpoint:
+    """One model behind one address. Raises `MedslmError` for an address that is none, or that holds a secret."""
+
+    called: ClassVar[str] = "the server"
+    """In sentences."""
 
     url: str
     """As the `openai` package takes it: it usually ends in `/v1`."""
 
     model: str
-    """As the server calls the base with its adapter, or the base that is asked alone."""
-
-    base: str = ""
-    """As the server calls the base without the adapter; empty if it serves none."""
+    """As the server calls it."""
 
     key: str = field(default="", repr=False)
     """Sent as the bearer token, and never printed or written."""
 
-    timeout: float = 120.0
-    """Seconds for one attempt, or for one part of a reply that is streamed."""
-
-    retries: int = 4
-    """Further attempts where the server is busy (408, 409, 429, 5xx) or not reached."""
+    prefix: str = field(default=PREFIX, repr=False, compare=False)
+    """What the variables that set this begin with: messages name them."""
 
     def __post_init__(self) -> None:
         try:
@@ -44,26 +42,53 @@ class Address:
             known = False
         if not known or any(mark in self.url for mark in "@?#"):
             raise MedslmError(  # the address is not repeated: it may hold a key
-                f"{PREFIX}_URL is no address of a server; write http://127.0.0.1:PORT/v1 or https://HOST/v1, and give a "
-                f"key in {PREFIX}_KEY"
-            )
-        if parts.scheme == "http" and not self.local:
-            raise MedslmError(
-                f"{self.url} is another machine, and what is sent there without encryption can be read on its way; use "
-                "https, or a tunnel to 127.0.0.1"
+                f"{self.prefix}_URL is no address of a server; write http://127.0.0.1:PORT/v1 or https://HOST/v1, and "
+                f"give a key in {self.prefix}_KEY"
             )
         if not self.model:
-            raise MedslmError(f"which model at {self.url} is meant? Set {PREFIX}_MODEL to what the server calls it")
-        if not 0 < self.timeout < math.inf or self.retries < 0:
             raise MedslmError(
-                f"{PREFIX}_TIMEOUT is {self.timeout} and {PREFIX}_RETRIES is {self.retries}; give seconds above 0, and "
-                "a number of further attempts of 0 or more"
+                f"which model at {self.url} is meant? Set {self.prefix}_MODEL to what {self.called} calls it"
             )
 
     @property
     def local(self) -> bool:
         """True if what is sent stays on this machine: `localhost`, 127.0.0.0/8 or ::1, by name and not by look-up."""
         return is_loopback(urlsplit(self.url).hostname or "")
+
+    @property
+    def plain(self) -> bool:
+        """True if what is sent can be read on its way."""
+        return not self.local and urlsplit(self.url).scheme == "http"
+
+
+@dataclass(frozen=True)
+class Address(Endpoint):
+    """A server that answers in place of this process; `model` is the base with its adapter, or the base asked alone.
+
+    Raises `MedslmError` as `Endpoint`, and for another machine without encryption.
+    """
+
+    base: str = ""
+    """As the server calls the base without the adapter; empty if it serves none."""
+
+    timeout: float = 120.0
+    """Seconds for one attempt, or for one part of a reply that is streamed."""
+
+    patience: float = 300.0
+    """Seconds after which a request that is refused for the moment, times out or meets nobody is given up."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.plain:
+            raise MedslmError(
+                f"{self.url} is another machine, and what is sent there without encryption can be read on its way; use "
+                "https, or a tunnel to 127.0.0.1"
+            )
+        if not self.timeout > 0 or self.patience < 0:
+            raise MedslmError(
+                f"{self.prefix}_TIMEOUT is {self.timeout:g} and {self.prefix}_PATIENCE is {self.patience:g}; give "
+                "seconds above 0, and a patience of 0 or more"
+            )
 
 
 def is_loopback(host: str) -> bool:
@@ -75,7 +100,7 @@ def is_loopback(host: str) -> bool:
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> Address:
-    """The server that `MEDSLM_ENGINE_URL` and `_MODEL` name; `_BASE`, `_KEY`, `_TIMEOUT` and `_RETRIES` may be set too.
+    """The server that `MEDSLM_ENGINE_URL` and `_MODEL` name; `_BASE`, `_KEY`, `_TIMEOUT` and `_PATIENCE` may be set too.
 
     Raises `MedslmError` if none is named, and for values that mean nothing.
     """
@@ -89,16 +114,20 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Address:
     return Address(
         url.rstrip("/"),
         told.get(f"{PREFIX}_MODEL", ""),
-        told.get(f"{PREFIX}_BASE", ""),
         told.get(f"{PREFIX}_KEY", ""),
-        _number(told, "TIMEOUT", Address.timeout),
-        int(_number(told, "RETRIES", Address.retries)),
+        base=told.get(f"{PREFIX}_BASE", ""),
+        timeout=number(told, f"{PREFIX}_TIMEOUT", Address.timeout),
+        patience=number(told, f"{PREFIX}_PATIENCE", Address.patience),
     )
 
 
-def _number(told: Mapping[str, str], name: str, default: float) -> float:
-    value = told.get(f"{PREFIX}_{name}")
+def number(told: Mapping[str, str], name: str, default: float) -> float:
+    """The variable `name`, a whole number where the default is one. Raises `MedslmError` for what is no finite number."""
+    value = told.get(name)
     try:
-        return default if value is None else float(value)
+        found = default if value is None else float(value)
     except ValueError:
-        raise MedslmError(f"{PREFIX}_{name} is '{value}'; write a number") from None
+        found = math.nan
+    if not math.isfinite(found) or (isinstance(default, int) and found != int(found)):
+        raise MedslmError(f"{name} is '{value}'; write a {'whole ' * isinstance(default, int)}number")
+    return found

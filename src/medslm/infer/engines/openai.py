@@ -8,51 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
 from medslm.infer.engine import About, Limits, Reply, Score, Wanted
 from medslm.infer.engines import told
 from medslm.infer.engines.address import PREFIX, Address
+from medslm.infer.engines.client import Client, Refused
 from medslm.infer.engines.texts import Texts
 
-T = TypeVar("T")
-INSTALL = "pip install 'medslm[judge]'"
 WHOLE = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
 """All tokens, as they are likely: vLLM else takes the base's own settings, llama.cpp its defaults. Not OpenAI's fields."""
-
-
-class Refused(MedslmError):
-    """The server takes other requests, but not this one."""
 
 
 class Server:
     """A served model. Raises `MedslmError` if the `openai` package is not installed."""
 
     def __init__(self, wanted: Wanted, address: Address) -> None:
-        try:
-            import httpx2
-            import openai
-        except ImportError:
-            raise MedslmError(
-                f"a server is asked through the openai package, which is not installed: {INSTALL}"
-            ) from None
         self._wanted, self.address, self._texts = wanted, address, Texts(wanted)
-        self._openai, self._broken = openai, (openai.OpenAIError, httpx2.HTTPError)
         self._model, self._plain, self._fingerprint = address.model, False, ""
         self._way: Callable[[tuple[list[int], list[int]]], Score] | None = None
-        self._client: Any = openai.OpenAI(
-            base_url=address.url,
-            api_key=address.key or "none",  # else the package would send OPENAI_API_KEY wherever the address points
-            max_retries=address.retries,
-            timeout=address.timeout,
-            # an answer that points elsewhere would carry the text there, a proxy would see what stays on the machine
-            http_client=openai.DefaultHttpxClient(follow_redirects=False, trust_env=not address.local),
-        )
-        self._client.organization = self._client.project = None  # OPENAI_ORG_ID and OPENAI_PROJECT_ID are OpenAI's
+        self._client = Client(address, patience=address.patience, timeout=address.timeout)
 
     @property
     def renderer(self) -> Renderer:
@@ -72,7 +50,7 @@ class Server:
         if not prompts:
             return []
         first = self._reply(prompts[0], limits)  # alone: it finds out how the server is to be asked
-        return [first, *self._all(lambda prompt: self._reply(prompt, limits), prompts[1:])]
+        return [first, *self._client.each(lambda prompt: self._reply(prompt, limits), prompts[1:], self._wanted.rows)]
 
     def _reply(self, prompt: str, limits: Limits) -> Reply:
         answer = self._written(prompt, limits, stream=False)
@@ -90,8 +68,8 @@ class Server:
                     finish = choice.finish_reason or finish
                     if choice.text:
                         yield choice.text
-        except self._broken as error:
-            raise MedslmError(f"the reply of {self.address.url} broke off ({self._safe(str(error))})") from None
+        except self._client.broken as error:
+            raise MedslmError(f"the reply of {self.address.url} broke off ({self._client.safe(str(error))})") from None
         finally:
             parts.close()
         if not finish:
@@ -105,7 +83,7 @@ class Server:
         rows = [self._texts.pair(*pair) for pair in pairs]
         if rows and self._way is None:
             self._way = self._found_way(rows[0])
-        return self._all(self._way, rows) if self._way else []
+        return self._client.each(self._way, rows, self._wanted.rows) if self._way else []
 
     def _found_way(self, row: tuple[list[int], list[int]]) -> Callable[[tuple[list[int], list[int]]], Score]:
         for way in (self._echoed, self._checked):
@@ -188,46 +166,6 @@ class Server:
 
     def _call(self, **options: Any) -> Any:
         """One request, as it comes back; raises `Refused`, and `MedslmError` where no other request would do better."""
-        url = self.address.url
-        try:
-            answer = self._client.completions.create(model=self._model, **options)
-        except self._openai.APITimeoutError:
-            raise MedslmError(
-                f"{url} did not answer within {self.address.timeout:g} s, {self.address.retries + 1} times; raise "
-                f"{PREFIX}_TIMEOUT, or ask for shorter replies"
-            ) from None
-        except self._openai.APIStatusError as error:
-            said = self._safe(error.message)[:300]
-            if error.status_code in (400, 413, 422):
-                raise Refused(f"{url} refuses the request ({error.status_code}): {said}") from None
-            raise MedslmError(f"{url} answers {error.status_code} ({said}); {_advice(error.status_code)}") from None
-        except self._openai.APIConnectionError as error:
-            why = self._safe(str(error.__cause__ or error))
-            raise MedslmError(f"{url} is not reached ({why}); is it running? `medslm serve` starts one") from None
-        except (self._openai.OpenAIError, ValueError) as error:
-            raise MedslmError(f"the answer of {url} cannot be read: {self._safe(str(error))[:300]}") from None
+        answer = self._client.ask(lambda openai: openai.completions.create(model=self._model, **options))
         self._fingerprint = getattr(answer, "system_fingerprint", None) or self._fingerprint
         return answer
-
-    def _all(self, ask: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
-        """Each item's answer, several at a time; after the first failure nothing more is begun."""
-        with ThreadPoolExecutor(max(1, min(self._wanted.rows, len(items)))) as pool:
-            under_way = [pool.submit(ask, item) for item in items]
-            try:
-                return [one.result() for one in under_way]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _safe(self, text: str) -> str:
-        """Servers repeat keys in their errors."""
-        return text.replace(self.address.key, "<key>") if self.address.key else text
-
-
-def _advice(status: int) -> str:
-    advice: Mapping[int, str] = {
-        401: f"check {PREFIX}_KEY",
-        403: f"check {PREFIX}_KEY and what it may use",
-        404: f"check {PREFIX}_MODEL, and that {PREFIX}_URL is the whole base address, which usually ends in /v1",
-    }
-    return advice.get(status, f"it points elsewhere: set {PREFIX}_URL to that address" if status < 400 else "try later")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from medslm import environment
 from medslm.data.formats.render import Renderer
 from medslm.infer import sampling
 from medslm.infer.adapters import arithmetic, halves
 from medslm.infer.engine import About, Limits, Reply, Score, Wanted
-from medslm.infer.engines.likelihood import scores
 from medslm.infer.engines.texts import Texts, until
+from medslm.infer.likelihoods import Likelihoods
 from medslm.infer.reading import Asked, read, require_room
 from medslm.infer.writing import Writer
 from medslm.models import load
@@ -29,6 +29,7 @@ class Transformers:
         fp8 = wanted.quantization == "fp8"
         self.model = loaded if wanted.adapter is None else load.with_adapter(loaded, wanted.adapter, fp8=fp8)
         self._writer = Writer(self.model, wanted.rows)
+        self._likelihoods = Likelihoods(self.model, self._texts.tokenizer, wanted.rows)
 
     @property
     def renderer(self) -> Renderer:
@@ -38,14 +39,15 @@ class Transformers:
     @property
     def about(self) -> About:
         """What answers."""
-        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+        versions = environment.versions(PACKAGES)
         adapter = self._wanted.adapter
         return About(
             "transformers",
             versions,
             self._wanted.base.hub_id,
             None if adapter is None else adapter.as_posix(),
-            f"{load.gpu() or load.device()} {str(self.model.dtype).removeprefix('torch.')}",
+            load.gpu() or load.device(),
+            str(self.model.dtype).removeprefix("torch."),
         )
 
     def generate(self, prompts: Sequence[str], limits: Limits) -> list[Reply]:
@@ -88,8 +90,8 @@ class Transformers:
                 logits, cache = output.logits, output.past_key_values
 
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """As `Engine`."""
-        return scores(self.model, [self._texts.pair(*pair) for pair in pairs], self._wanted.rows)
+        """As `Engine`; too little memory makes the passes smaller."""
+        return self._likelihoods.score(pairs)
 
     @contextlib.contextmanager
     def without_adapter(self) -> Iterator[None]:
@@ -99,4 +101,4 @@ class Transformers:
 
     def close(self) -> None:
         """As `Engine`."""
-        del self.model, self._writer
+        del self.model, self._writer, self._likelihoods

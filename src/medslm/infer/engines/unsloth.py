@@ -7,12 +7,14 @@ reads no padding, so batches are its own `generate`'s, and scores one row each. 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from threading import Thread
 from typing import Any
 
 from medslm.errors import MedslmError
+from medslm.infer.adapters import arithmetic, halves
+from medslm.infer.arithmetic import follow
 from medslm.infer.engine import About, Limits, Reply, Score, Wanted
-from medslm.infer.engines.likelihood import scores
 from medslm.infer.engines.texts import Texts, until
 from medslm.infer.engines.transformers import Transformers
 from medslm.infer.reading import require_room
@@ -47,7 +49,7 @@ class Unsloth(Transformers):
     def about(self) -> About:
         """What answers."""
         told = super().about
-        return About("unsloth", {**told.versions, "unsloth": self._version}, told.model, told.adapter, told.device)
+        return replace(told, engine="unsloth", versions={**told.versions, "unsloth": self._version})
 
     def generate(self, prompts: Sequence[str], limits: Limits) -> list[Reply]:
         """As `Engine`, in batches that wait for their longest reply."""
@@ -97,8 +99,26 @@ class Unsloth(Transformers):
         yield from (part for part in streamer if part)
 
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
-        """As `Engine`."""
-        return scores(self.model, [self._texts.pair(*pair) for pair in pairs], rows=1)
+        """As `Engine`, one row at a time."""
+        return [self._score(*self._texts.pair(*pair)) for pair in pairs]
+
+    def _score(self, prompt: list[int], after: list[int]) -> Score:
+        """From one pass of its forward for training, with logits behind the places asked about only."""
+        import torch
+
+        ids = [*prompt, *after[:-1]]  # the last token is asked about and never read
+        require_room(self.model, len(ids) + 1)
+        device = self.model.device
+        inputs = {
+            "input_ids": torch.tensor([ids], device=device),
+            "attention_mask": torch.ones(1, len(ids), dtype=torch.long, device=device),
+            "position_ids": torch.arange(len(ids), device=device)[None],
+        }
+        with arithmetic(self.model, halves(self.model)):
+            logits = self.model(**inputs, use_cache=False, logits_to_keep=len(after)).logits[0]  # (C, V)
+        rows, targets = torch.arange(len(after), device=device), torch.tensor(after, device=device)
+        chosen, greedy = follow(logits[-len(after) :], rows, targets)
+        return chosen.double().sum().item(), bool(greedy.all())
 
     def close(self) -> None:
         """As `Engine`."""

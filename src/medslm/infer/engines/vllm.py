@@ -62,7 +62,8 @@ class Vllm:
         versions = {"vllm": self._vllm.__version__, "torch": torch.__version__}
         adapter = None if self._wanted.adapter is None else self._wanted.adapter.as_posix()
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-        return About("vllm", versions, self._wanted.base.hub_id, adapter, device)
+        dtype = str(self._llm.model_config.dtype).removeprefix("torch.")
+        return About("vllm", versions, self._wanted.base.hub_id, adapter, device, dtype)
 
     def generate(self, prompts: Sequence[str], limits: Limits) -> list[Reply]:
         """As `Engine`; vLLM itself chooses how many run at a time."""

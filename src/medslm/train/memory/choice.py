@@ -24,7 +24,7 @@ MARGIN = 0.05
 """Part of the budget that no plan uses."""
 
 MOST_TOKENS = 32_768
-"""Longer passes are no faster: a GPU is busy with fewer."""
+"""Longer passes are no faster: a GPU is busy with fewer. Nor are passes that hold more than a step."""
 
 STEP, COARSE_STEP = 256, 1024
 """Sizes of passes that are tried: multiples of 256 up to 4,096 tokens, of 1,024 beyond."""
@@ -56,6 +56,8 @@ class MemoryPlan:
     """What a run will do to fit, and the peak of memory that is predicted; all sizes in bytes."""
 
     tokens_per_pass: int
+    """What a pass may hold."""
+
     levels: tuple[int, ...]
     """What each layer recomputes, as `medslm.models.fast.quicken` takes it."""
 
@@ -75,13 +77,17 @@ class MemoryPlan:
     seconds: float
     """Of an optimiser step on an H100; it serves to compare plans and promises nothing."""
 
+    fullest: int = 0
+    """Tokens of the fullest pass that whole rows of a step make, which is what is predicted; 0 if that was not asked."""
+
     def lines(self) -> list[str]:
         """A table to print, in GiB."""
         rows = [(name, f"{size / GIB:.2f}") for name, size in self.parts.items()]
         rows.append(("predicted peak", f"{self.predicted / GIB:.2f}"))
         width = max(len(name) for name, _ in rows)
+        filled = f" ({self.fullest:,} at most, of whole rows)" if 0 < self.fullest < self.tokens_per_pass else ""
         return [
-            f"{self.tokens_per_pass:,} tokens a pass, {self.passes:.1f} passes a step; {self.optim}",
+            f"{self.tokens_per_pass:,} tokens a pass{filled}, {self.passes:.1f} passes a step; {self.optim}",
             f"recomputed: {self._recomputed()}",
             *(f"  {name:<{width}}{size:>8} GiB" for name, size in rows),
             f"  in {self.phase}; {self.budget / GIB:.2f} GiB may be used",
@@ -109,9 +115,9 @@ def plan(
     """The fastest plan that fits into `budget_bytes` with 5 % to spare.
 
     `lengths` (rows,) are the tokens of the training rows; `global_batch_size` counts the rows of an optimiser step on this
-    process. Inputs are kept in the host's memory only if nothing fits otherwise, and the optimiser is in 8 bits, which
-    learns a little differently, only after that. Raises `MedslmError` if nothing fits or a wish cannot be met, with
-    what would.
+    process. What is predicted is the fullest pass that whole rows of one step make. Inputs are kept in the host's memory
+    only if nothing fits otherwise, and the optimiser is in 8 bits, which learns a little differently, only after that.
+    Raises `MedslmError` if nothing fits or a wish cannot be met, with what would.
     """
     if not len(lengths):
         raise MedslmError(
@@ -122,14 +128,14 @@ def plan(
     for tier in _tiers(job, wishes):
         fitting = [
             (seconds(job, choice, batch), size, choice)
-            for size, choice in _fitting(job, tier, _sizes(batch, wishes), (1 - MARGIN) * budget_bytes)
+            for size, choice in _fitting(job, tier, candidates(batch, wishes), (1 - MARGIN) * budget_bytes)
         ]
         if fitting:
             time, predicted, chosen = min(fitting, key=lambda one: one[:2])
             phase, parts = peak(job, chosen)
             passes = batch.passes(chosen.tokens)
-            how = (chosen.tokens, chosen.levels, chosen.offload, chosen.optim)
-            return MemoryPlan(*how, predicted, budget_bytes, parts, phase.name, passes, time)
+            how = (wishes.tokens_per_pass or chosen.tokens, chosen.levels, chosen.offload, chosen.optim)
+            return MemoryPlan(*how, predicted, budget_bytes, parts, phase.name, passes, time, chosen.tokens)
     raise MedslmError(_refusal(job, batch, wishes, budget_bytes))
 
 
@@ -154,14 +160,13 @@ def _check(wishes: Wishes, shape: Shape, batch: Batch) -> None:
         )
 
 
-def _sizes(batch: Batch, wishes: Wishes) -> list[int]:
-    """Tokens a pass that are worth a try, from the longest row to the largest step."""
+def candidates(batch: Batch, wishes: Wishes) -> list[int]:
+    """Tokens a pass that are worth a try, ascending: what whole rows make of the longest row, a whole step, and between."""
     if wishes.tokens_per_pass:
-        return [wishes.tokens_per_pass]
-    grid = itertools.chain(range(STEP, 4096, STEP), range(4096, MOST_TOKENS + 1, COARSE_STEP))
-    longer = [tokens for tokens in grid if tokens > batch.longest]
-    enough = [tokens for tokens in longer if tokens >= batch.most][:1]
-    return [batch.longest, *(tokens for tokens in longer if tokens < batch.most), *enough]
+        return batch.fullest([wishes.tokens_per_pass])
+    grid = [*range(STEP, 4096, STEP), *range(4096, MOST_TOKENS + 1, COARSE_STEP)]
+    rooms = [*grid, batch.usual] if batch.usual < MOST_TOKENS else grid
+    return sorted(set(batch.fullest([batch.longest, *(room for room in rooms if batch.longest < room <= batch.usual)])))
 
 
 def _tiers(job: Job, wishes: Wishes) -> Iterator[list[Choice]]:
@@ -202,29 +207,29 @@ def _fitting(job: Job, tier: list[Choice], sizes: list[int], most: float) -> Ite
         yield found
 
 
-def _least(job: Job, batch: Batch, wishes: Wishes = Wishes()) -> int:
-    """The smallest budget in bytes that a plan would be found for."""
-    tokens = wishes.tokens_per_pass or batch.longest
+def least(job: Job, tokens: int, wishes: Wishes = Wishes()) -> int:
+    """The smallest budget in bytes that a plan is found for, if the longest row, or the fullest pass wished for, has
+    `tokens` tokens."""
     choices = (replace(choice, tokens=tokens) for tier in _tiers(job, wishes) for choice in tier)
     return math.ceil(min(_bytes(job, choice) for choice in choices) / (1 - MARGIN))
 
 
 def _refusal(job: Job, batch: Batch, wishes: Wishes, budget_bytes: int) -> str:
     """What is needed, and what would need less."""
-    need, freely = _least(job, batch, wishes), _least(job, batch)
+    longest = batch.longest
+    need, freely = least(job, candidates(batch, wishes)[0], wishes), least(job, longest)
     asked = f" with {wishes.told}" if wishes.told else ""
     base = f"a {job.shape.model_type} of {job.shape.linear_parameters / 1e9:.2f} billion weights"
-    row = f"a row of {batch.longest} tokens on {base}{asked}"
+    row = f"a row of {longest} tokens on {base}{asked}"
     told = f"{row} takes at least {_gib(need)} to train, and {_gib(budget_bytes)} may be used"
     if wishes.told and freely <= budget_bytes:
         return f"{told}; left at auto it takes {_gib(freely)}"
-    short = replace(batch, longest=max(1, batch.longest // 2))
-    ways = [f"halve max_length ({_gib(_least(job, short))})", "choose a smaller base"]
+    ways = [f"halve max_length ({_gib(least(job, max(1, longest // 2)))})", "choose a smaller base"]
     if job.quantization != "nf4":
-        ways.insert(0, f"set quantization=nf4 ({_gib(_least(replace(job, quantization='nf4'), batch))})")
+        ways.insert(0, f"set quantization=nf4 ({_gib(least(replace(job, quantization='nf4'), longest))})")
     if job.lora.r > SMALL_R:
         small = replace(job, lora=replace(job.lora, r=SMALL_R))
-        ways.append(f"choose a LoRA of r={SMALL_R} ({_gib(_least(small, batch))})")
+        ways.append(f"choose a LoRA of r={SMALL_R} ({_gib(least(small, longest))})")
     return f"{told}; {', or '.join(ways)}"
 
 

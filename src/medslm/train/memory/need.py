@@ -29,8 +29,8 @@ ADAPTER_BYTES = GRADIENT_BYTES = 4
 OPTIMIZER_BYTES = {"adamw_torch_fused": 8, "paged_adamw_8bit": 2}
 """Per trainable parameter: both moments, in float32 or in 8 bits (arXiv:2110.02861)."""
 
-LOGIT_COPIES = 2
-"""Logits and their gradient, in the base's type."""
+LOGIT_COPIES = 1
+"""Logits in the base's type; the kernel writes their gradient over them (`medslm.models.fast.kernels`)."""
 
 WHOLE_LOGIT_BYTES = 14
 """Per logit where the model's own head makes all of them: in the base's type and float32, their logarithms, gradients."""
@@ -42,8 +42,14 @@ predicted, and their gradient."""
 LAYER_HIDDEN = 2
 """Hidden widths per token in a layer's backward pass: the gradient that comes in, and what the layer before it gave."""
 
-LAYER_MLP = 4
-"""Intermediate widths: the gradients of gate and up (2), of their product, and the product itself."""
+LAYER_MLP = 1
+"""Intermediate widths: the gradient of gate times up. Those of gate and up are written over them, the product over it."""
+
+LAYER_MLP_FP8 = 1
+"""And the gradients of gate and up once more in e4m3, of one byte each."""
+
+LAYER_MLP_DROPPED = 2
+"""And what the adapter gives to that gradient, before and after its dropout."""
 
 LAYER_QUERY = 6
 """Widths of the queries: the gradients of attention's output and of the queries, a float32 sum of the latter (2), and
@@ -58,6 +64,9 @@ COMPOSED_MLP = 4
 
 COMPOSED_LAYER_HIDDEN = 8
 """As `LAYER_HIDDEN`: norms go back in float32."""
+
+COMPOSED_LAYER_MLP = 4
+"""As `LAYER_MLP`, with nothing written over: the gradients of gate and up (2), of their product, and the product."""
 
 TOKEN_BYTES = 1024
 """Per token of a pass, once: ids, positions, cosines and sines."""
@@ -147,7 +156,15 @@ class Job:
         shape = self.shape
         hidden = (LAYER_HIDDEN if shape.whole_layers else COMPOSED_LAYER_HIDDEN) * shape.hidden
         attention = LAYER_QUERY * shape.query + 2 * shape.key_value - 2 * shape.intermediate
-        return self.dtype_bytes * (hidden + max(LAYER_MLP * shape.intermediate, attention))
+        return self.dtype_bytes * (hidden + max(self._mlp_widths * shape.intermediate, attention))
+
+    @cached_property
+    def _mlp_widths(self) -> int:
+        """Intermediate widths that the MLP's backward pass makes."""
+        if not self.shape.whole_layers:
+            return COMPOSED_LAYER_MLP
+        dropped = self.lora.lora_dropout > 0 and self.shape.adapts_mlp(self.lora)
+        return LAYER_MLP + LAYER_MLP_FP8 * (self.quantization == "fp8") + LAYER_MLP_DROPPED * dropped
 
     def head_bytes(self, tokens: int) -> int:
         """Bytes of the output head's pass if every token is predicted."""

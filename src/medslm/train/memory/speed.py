@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from medslm.train.memory import filling
 from medslm.train.memory.need import Choice, Job
 from medslm.train.memory.shape import Shape
 
@@ -38,30 +41,54 @@ DENSE_SECONDS = 1.25e-12
 """Making one NF4 weight dense: 2.5 bytes read and written at 2 TB/s, twice a pass and once more to recompute."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """The rows of an optimiser step on one process, in tokens."""
 
-    longest: int
-    mean: float
-    expected: float
-    """All rows of a step together, on average."""
+    lengths: Array
+    """Of all training rows, ascending: nothing here depends on their order. (N,)"""
 
-    most: int
-    """All rows of a step together, if they were the longest there are."""
+    rows: int
+    """Of a step."""
 
     @classmethod
     def of(cls, lengths: Array, rows: int) -> Batch:
         """Batches of `rows` rows out of training rows of `lengths` tokens."""
         import numpy
 
-        longest = numpy.sort(lengths)[::-1][:rows]
-        mean = float(lengths.mean())
-        return cls(int(longest[0]), mean, rows * mean, int(longest.sum()))
+        return cls(numpy.sort(lengths), min(rows, len(lengths)))
+
+    @cached_property
+    def longest(self) -> int:
+        """The longest row."""
+        return int(self.lengths[-1])
+
+    @cached_property
+    def expected(self) -> float:
+        """All rows of a step together, on average."""
+        return self.rows * float(self.lengths.mean())
+
+    @cached_property
+    def most(self) -> int:
+        """All rows of a step together, if they were the longest there are."""
+        return int(self.lengths[-self.rows :].sum())
+
+    @cached_property
+    def usual(self) -> int:
+        """All rows of a step together, in the largest of a few that were drawn."""
+        return int(self._drawn.sum(1).max())
+
+    def fullest(self, rooms: Sequence[int]) -> list[int]:
+        """The most tokens that a pass with room for each of `rooms` ever holds."""
+        return filling.fullest(self.lengths, self.rows, rooms)
 
     def passes(self, tokens: int) -> float:
-        """Passes a step at `tokens` tokens each, on average; whole rows leave half a row of each free."""
-        return max(1.0, self.expected / max(tokens - self.mean / 2, self.mean))
+        """Passes a step at `tokens` tokens each, on average."""
+        return filling.passes(self._drawn, tokens)
+
+    @cached_property
+    def _drawn(self) -> Array:
+        return filling.steps(self.lengths, self.rows)
 
 
 def recomputation(shape: Shape) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from medslm.errors import MedslmError
 from medslm.models import fast
 from medslm.models.lora import Lora
-from medslm.train.memory.choice import COARSE_STEP, MARGIN, MOST_TOKENS, STEP, MemoryPlan, Wishes
+from medslm.train.memory.choice import MARGIN, MemoryPlan, Wishes, candidates
 from medslm.train.memory.need import (
     GIB,
     GRADIENT_BYTES,
@@ -71,7 +71,8 @@ class Whole(Job):
         return 0
 
     def head_bytes(self, tokens: int) -> int:
-        """Bytes of the output head's pass if every token is predicted: logits of a slice, the head's copy and gradient."""
+        """Bytes of the output head's pass if every token is predicted: logits of a slice, the head's copy, its gradient and
+        what a slice adds to that."""
         from medslm.train.whole_head import SLICE
 
         shape = self.shape
@@ -79,7 +80,7 @@ class Whole(Job):
         if not shape.plain_head:
             return hidden + WHOLE_LOGIT_BYTES * tokens * shape.vocabulary
         positions = min(tokens, max(256, SLICE // shape.vocabulary // 256 * 256))
-        head = (self.dtype_bytes + GRADIENT_BYTES) * shape.vocabulary * shape.hidden
+        head = (2 * self.dtype_bytes + GRADIENT_BYTES) * shape.vocabulary * shape.hidden
         return hidden + head + LOGIT_COPIES * self.dtype_bytes * positions * shape.vocabulary
 
 
@@ -100,8 +101,9 @@ def plan(
         if fitting:
             time, predicted, chosen = min(fitting, key=lambda one: one[:2])
             phase, parts = peak(job, chosen)
-            how = (chosen.tokens, chosen.levels, False, chosen.optim)
-            return MemoryPlan(*how, predicted, budget_bytes, parts, phase.name, batch.passes(chosen.tokens), time)
+            passes = batch.passes(chosen.tokens)
+            how = (wishes.tokens_per_pass or chosen.tokens, chosen.levels, False, chosen.optim)
+            return MemoryPlan(*how, predicted, budget_bytes, parts, phase.name, passes, time, chosen.tokens)
     raise MedslmError(
         f"training all {job.trainable / 1e9:.2f} billion weights of a {shape.model_type} on rows of up to {batch.longest} "
         f"tokens takes at least {least / (1 - MARGIN) / GIB:.2f} GiB, and {budget_bytes / GIB:.2f} GiB may be used; train "
@@ -115,9 +117,6 @@ def _bytes(job: Whole, choice: Choice) -> int:
 
 def _choices(job: Whole, batch: Batch, wishes: Wishes, optim: str) -> Iterator[Choice]:
     """Every size of a pass that is worth a try, with nothing and with everything recomputed."""
-    grid = itertools.chain(range(STEP, 4096, STEP), range(4096, MOST_TOKENS + 1, COARSE_STEP))
-    longer = [tokens for tokens in grid if batch.longest < tokens < batch.most + COARSE_STEP]
-    sizes = [wishes.tokens_per_pass] if wishes.tokens_per_pass else [batch.longest, *longer]
     names = ["none", "all"] if wishes.recompute == "auto" else [wishes.recompute]
-    for tokens, name in itertools.product(sizes, names):
+    for tokens, name in itertools.product(candidates(batch, wishes), names):
         yield Choice(tokens, (fast.LEVELS[name],) * job.shape.layers, False, optim)

@@ -57,6 +57,7 @@ def fit(planned: Plan, chosen: Execution, newest: Path | None, known: dict[str, 
     guard = Guard(checkpoint.seconds(newest), done)
     report_to, line = tracking.configure(planned.folder, planned.fingerprint.digest[:16])
     say(line)
+    known["tracking"] = tracking.told(report_to)
     if newest:
         say(f"going on from {newest.name}")
     fitting = trainer(planned, chosen, model, rows, done, report_to)

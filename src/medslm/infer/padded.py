@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medslm.errors import MedslmError
-from medslm.evals.arithmetic import arithmetic, follow, followed
-from medslm.evals.questions import Question
+from medslm.infer.arithmetic import arithmetic, follow, followed
+from medslm.infer.engine import Score
+from medslm.infer.questions import Question
 from medslm.infer.reading import read
 
 if TYPE_CHECKING:  # importing this module imports no torch
     import torch
-
-    from medslm.evals.scoring import Score
 
 Found = tuple[int, list[float], list[bool]]
 """Place of a pair; of each token of its continuation the log-probability, and whether it is the likeliest."""

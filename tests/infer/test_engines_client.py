@@ -1,4 +1,4 @@
-"""One question to a judge that refuses, stumbles, hangs and lies about itself."""
+"""One request to a server that refuses, stumbles, hangs and repeats keys: the client of engines and judges alike."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import logging
 import socket
 import time
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 
-from evals.judge import judging
-from judge_server import Fault, JudgeServer
+from judge_server import Asked, Fault, JudgeServer
 from medslm.errors import MedslmError
-from medslm.evals.judge import client as room
-from medslm.evals.judge.client import Answer, Client, Refused, Unavailable
-from medslm.evals.judge.endpoint import Endpoint
+from medslm.infer.engines import client as room
+from medslm.infer.engines.address import Endpoint
+from medslm.infer.engines.client import Client, Refused, Unavailable
 
-MESSAGES = judging.question().prompt.messages
+MESSAGES = [{"role": "user", "content": "Is it running?"}]
 KEY = "sk-not-to-be-seen"
 
 
@@ -25,9 +25,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "FIRST", 0.02)
 
 
-def ask(server: JudgeServer, patience: float = 5.0, timeout: float = 5.0) -> Answer:
-    with Client(Endpoint(server.url, "toy-judge", KEY), patience=patience, timeout=timeout) as client:
-        return client.ask(MESSAGES, {"max_tokens": 50})
+def yes(asked: Asked) -> str:
+    return "yes"
+
+
+def send(openai: Any) -> str:
+    return str(openai.chat.completions.create(model="toy", messages=MESSAGES).choices[0].message.content)
+
+
+def ask(server: JudgeServer, patience: float = 5.0, timeout: float = 5.0) -> str:
+    with Client(Endpoint(server.url, "toy", KEY), patience=patience, timeout=timeout) as client:
+        return client.ask(send)
 
 
 @pytest.mark.parametrize(
@@ -36,23 +44,21 @@ def ask(server: JudgeServer, patience: float = 5.0, timeout: float = 5.0) -> Ans
         Fault(429),
         Fault(500),
         Fault(503, body=b"<html>busy</html>"),
-        Fault(empty=True),
         Fault(drop=True),
         Fault(half=True),
         Fault(429, {"Retry-After": "nonsense"}),
     ],
 )
 def test_a_passing_fault_is_asked_through(fault: Fault) -> None:
-    with JudgeServer(judging.good) as server:
+    with JudgeServer(yes) as server:
         server.faults = [fault, fault]
-        answer = ask(server)
-    assert '"accuracy": 5' in answer.text and len(server.asked) == 3
-    assert (answer.model, answer.fingerprint, answer.tokens_in, answer.tokens_out) == ("scripted-1", "fp", 100, 10)
+        assert ask(server) == "yes"
+    assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize("told", ["1", "1.0", "a date"])
 def test_the_wait_that_the_server_asks_for_is_kept(told: str) -> None:
-    with JudgeServer(judging.good) as server:
+    with JudgeServer(yes) as server:
         told = formatdate(time.time() + 2, usegmt=True) if told == "a date" else told
         server.faults = [Fault(429, {"Retry-After": told})]
         started = time.monotonic()
@@ -61,22 +67,24 @@ def test_the_wait_that_the_server_asks_for_is_kept(told: str) -> None:
 
 
 def test_a_wait_beyond_the_patience_is_not_begun() -> None:
-    with JudgeServer(judging.good) as server:
+    with JudgeServer(yes) as server:
         server.faults = [Fault(429, {"Retry-After": "3600"})]
         started = time.monotonic()
         with pytest.raises(
-            Unavailable, match=r"after 1 attempts, with a patience of 5 s: it says 429 and asks to wait 3,600 s"
+            Unavailable, match=r"after 1 attempt, with a patience of 5 s: it says 429 .* and asks to wait 3,600 s"
         ):
             ask(server)
     assert time.monotonic() - started < 2
 
 
 def test_a_server_that_hangs_is_asked_again_and_then_given_up() -> None:
-    with JudgeServer(judging.good) as server:
+    with JudgeServer(yes) as server:
         server.faults = [Fault(hang=True)]
-        assert '"accuracy": 5' in ask(server, timeout=0.3).text
+        assert ask(server, timeout=0.3) == "yes"
         server.faults = [Fault(hang=True)] * 20
-        with pytest.raises(Unavailable, match=r"patience of 1 s: it does not answer in time"):
+        with pytest.raises(
+            Unavailable, match=r"patience of 1 s: it does not answer within 0\.3 s \(MEDSLM_ENGINE_TIMEOUT"
+        ):
             ask(server, patience=0.6, timeout=0.3)
 
 
@@ -88,19 +96,12 @@ def test_a_server_that_is_down_is_given_up_in_words() -> None:
         Client(Endpoint(url, "m", KEY), patience=0.3) as client,
         pytest.raises(Unavailable, match="no connection") as told,
     ):
-        client.ask(MESSAGES, {})
+        client.ask(send)
     assert url in str(told.value) and client.attempts > 1
 
 
-def test_an_answer_that_stays_without_choices_is_an_answer() -> None:
-    with JudgeServer(judging.good) as server:
-        server.faults = [Fault(empty=True)] * 9
-        answer = ask(server)
-    assert (answer.text, answer.finish, len(server.asked)) == ("", "no choices", room.BLANKS)
-
-
 def test_an_empty_purse_is_no_reason_to_wait() -> None:
-    with JudgeServer(judging.good) as server:
+    with JudgeServer(yes) as server:
         server.faults = [
             Fault(429, body=b'{"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}')
         ]
@@ -112,14 +113,14 @@ def test_an_empty_purse_is_no_reason_to_wait() -> None:
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        (401, "check MEDSLM_JUDGE_KEY"),
+        (401, "check MEDSLM_ENGINE_KEY"),
         (404, "usually ends in /v1"),
         (307, "it points elsewhere"),
-        (410, "check MEDSLM_JUDGE_URL"),
+        (410, "check MEDSLM_ENGINE_URL"),
     ],
 )
 def test_what_no_wait_mends_is_told_at_once(status: int, advice: str) -> None:
-    with JudgeServer(judging.good) as server, JudgeServer(judging.good) as elsewhere:
+    with JudgeServer(yes) as server, JudgeServer(yes) as elsewhere:
         server.faults = [Fault(status, {"Location": f"{elsewhere.url}/chat/completions"})]
         with pytest.raises(MedslmError, match=f"answers {status}.*{advice}") as told:
             ask(server)
@@ -130,7 +131,7 @@ def test_what_no_wait_mends_is_told_at_once(status: int, advice: str) -> None:
 def test_the_key_is_sent_and_seen_nowhere_else(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with JudgeServer(judging.good) as server, caplog.at_level(logging.DEBUG):
+    with JudgeServer(yes) as server, caplog.at_level(logging.DEBUG):
         ask(server)
         server.faults = [Fault(401, body=f'{{"error": {{"message": "Incorrect API key provided: {KEY}"}}}}'.encode())]
         with pytest.raises(MedslmError) as told:
@@ -143,13 +144,13 @@ def test_the_key_is_sent_and_seen_nowhere_else(
 def test_another_service_s_key_and_account_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.setenv(name, "of-openai")
-    with JudgeServer(judging.good) as server, Client(Endpoint(server.url, "m")) as client:
-        client.ask(MESSAGES, {})
+    with JudgeServer(yes) as server, Client(Endpoint(server.url, "m")) as client:
+        client.ask(send)
     assert "of-openai" not in str(server.asked[0].headers)
 
 
 def test_what_stays_on_this_machine_passes_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    with JudgeServer(judging.good) as proxy, JudgeServer(judging.good) as server:
+    with JudgeServer(yes) as proxy, JudgeServer(yes) as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
         for name in ("NO_PROXY", "no_proxy"):
@@ -158,15 +159,61 @@ def test_what_stays_on_this_machine_passes_no_proxy(monkeypatch: pytest.MonkeyPa
     assert server.asked and not proxy.asked
 
 
-def test_the_path_of_a_model_file_is_not_kept() -> None:
-    with JudgeServer(judging.good) as server:
-        server.model = "/home/someone/models/judge.gguf"
-        assert ask(server).model == "judge.gguf"
-        server.model = "org/judge-7b"
-        assert ask(server).model == "org/judge-7b"
-
-
 def test_without_the_package_the_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
-    with pytest.raises(MedslmError, match=r"pip install 'medslm\[judge\]'"):
+    with pytest.raises(MedslmError, match=r"the server is asked .*pip install 'medslm\[judge\]'"):
         Client(Endpoint("http://127.0.0.1:9/v1", "m"))
+
+
+def test_nobody_there_from_the_start_is_not_waited_for_to_the_end_of_patience() -> None:
+    with JudgeServer(yes) as server:
+        url = server.url
+    started = time.monotonic()
+    with (
+        Client(Endpoint(url, "m")) as client,
+        pytest.raises(Unavailable, match=r"after 3 attempts.*no connection .*is it running"),
+    ):
+        client.ask(send)
+    assert time.monotonic() - started < 5
+
+
+def test_a_server_that_goes_away_after_it_answered_has_the_whole_patience() -> None:
+    with JudgeServer(yes) as server, Client(Endpoint(server.url, "m"), patience=5) as client:
+        client.ask(send)
+        server.faults = [Fault(drop=True)] * (room.FEW + 2)
+        assert client.ask(send) == "yes"
+    assert client.attempts == room.FEW + 4
+
+
+def test_an_answer_of_another_protocol_is_given_up_soon() -> None:
+    with JudgeServer(yes) as server:
+        server.faults = [Fault(200, body=b"<html>Welcome</html>")] * 9
+        with pytest.raises(Unavailable, match="its answer is no completion"):
+            ask(server)
+    assert len(server.asked) == room.FEW
+
+
+def test_a_long_wait_is_said_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(room, "WORTH_SAYING", 0.05)
+    with JudgeServer(yes) as server:
+        server.faults = [Fault(429, {"Retry-After": "0.1"})] * 2
+        ask(server)
+    assert capsys.readouterr().err.count("asked again for up to 5 s a request") == 1
+
+
+def test_items_asked_side_by_side_keep_their_order_and_are_counted() -> None:
+    done: list[int] = []
+    with JudgeServer(yes) as server, Client(Endpoint(server.url, "m")) as client:
+        found = client.each(lambda n: f"{n} {client.ask(send)}", range(9), 4, lambda: done.append(1))
+        assert client.each(lambda n: n, [], 4) == []
+    assert found == [f"{n} yes" for n in range(9)] and len(done) == 9
+
+
+def test_after_a_failure_nothing_more_is_begun_and_nobody_waits_on() -> None:
+    with JudgeServer(yes) as server, Client(Endpoint(server.url, "m")) as client:
+        server.faults = [Fault(429, {"Retry-After": "60"}), Fault(401)]
+        started = time.monotonic()
+        with pytest.raises(MedslmError, match="answers 401"):
+            client.each(lambda n: client.ask(send), range(50), 2)
+        assert time.monotonic() - started < 5 and len(server.asked) < 50
+        assert client.ask(send) == "yes", "the client goes on to serve"

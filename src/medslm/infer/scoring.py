@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medslm.errors import MedslmError
-from medslm.evals.arithmetic import arithmetic, followed
-from medslm.evals.questions import Question
+from medslm.infer.arithmetic import arithmetic, followed
+from medslm.infer.engine import Score
+from medslm.infer.questions import Question
 
 if TYPE_CHECKING:  # importing this module imports no torch
     import numpy
@@ -19,9 +20,6 @@ if TYPE_CHECKING:  # importing this module imports no torch
     from medslm.models.prefixes import Paths
 
     Array = numpy.ndarray[Any, Any]
-
-Score = tuple[float, bool]
-"""Log-probability of a continuation in nats, and whether greedy decoding would write it."""
 
 ON_CPU = 4_096  # tokens of a pass; more gain nothing on two cores
 ON_GPU = 32_768  # as many keep an H100 busy

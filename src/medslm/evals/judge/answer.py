@@ -1,0 +1,68 @@
+"""One question to the judge, and its answer as it is kept; how a server is asked is `infer/engines/client.py`'s."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from medslm.infer.engines.client import FEW, Client, Passing
+
+NO_CHOICES = "no choices"
+
+Messages = Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, as it is kept."""
+
+    text: str
+    finish: str
+    """Why the text ends, as the server says: `stop`, `length`, `content_filter`, or `no choices`."""
+
+    model: str
+    """As the server calls itself, a path without its folders."""
+
+    fingerprint: str | None
+    tokens_in: int | None
+    """None where the server does not count."""
+
+    tokens_out: int | None
+    seconds: float
+    """From sending to answer, the last attempt only."""
+
+    def as_json(self) -> dict[str, Any]:
+        """One kept value."""
+        return asdict(self)
+
+
+def ask(client: Client, messages: Messages, parameters: Mapping[str, Any]) -> Answer:
+    """The answer to one question; raises as `Client.ask`."""
+    blanks = 0
+
+    def send(openai: Any) -> Answer:
+        nonlocal blanks
+        started = time.monotonic()
+        told = openai.chat.completions.create(model=client.endpoint.model, messages=list(messages), **parameters)
+        answer = _answer(told, time.monotonic() - started)
+        blanks += answer.finish == NO_CHOICES
+        if answer.finish == NO_CHOICES and blanks < FEW:
+            raise Passing("it answers without a choice")
+        return answer
+
+    return client.ask(send)
+
+
+def _answer(told: Any, seconds: float) -> Answer:
+    """Raises AttributeError or TypeError if `told` is no chat completion."""
+    text, finish = "", NO_CHOICES
+    if told.choices:
+        text, finish = told.choices[0].message.content or "", str(told.choices[0].finish_reason or "stop")
+    usage, model = told.usage, str(told.model or "")
+    # llama.cpp's is the path of a file, which tells of a machine
+    if model.startswith(("/", ".", "~")) or "\\" in model:
+        model = model.replace("\\", "/").rpartition("/")[2]
+    tokens_in, tokens_out = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
+    return Answer(text, finish, model, told.system_fingerprint, tokens_in, tokens_out, round(seconds, 3))

@@ -26,7 +26,7 @@ def marks(right: int, n: int = 100, shift: int = 0) -> list[float]:
 
 def judged(folder: Path, adapter: Marks, base: Marks | None = None, seed: int | None = None, **changes: Any) -> Path:
     """A judged run with one task; `changes` go to the scores, `prompt` to the samples."""
-    prompt = changes.pop("prompt", "prompt")
+    prompt, of_base = changes.pop("prompt", "prompt"), changes.pop("of_base", "org/base")
     base = base or {metric: [0.0] * len(values) for metric, values in adapter.items()}
     for side, of in (("base", base), ("adapter", adapter)):
         lines = [
@@ -61,6 +61,7 @@ def judged(folder: Path, adapter: Marks, base: Marks | None = None, seed: int | 
     scores = {
         "schema": 2,
         "name": "toy",
+        "base": of_base,
         "suite": SUITE,
         "adapter_sha256": "a" * 64,
         "limit": None,
@@ -145,6 +146,17 @@ def test_figures_of_another_protocol_are_kept_apart_with_the_field_that_differs(
     assert f"two is kept apart from one in {TASK}: {why}" in told
     assert "less one" not in told and "better" not in told and "Nothing here could be compared" in told
     assert told.count("mean [95 % interval]") == 2  # a table each
+
+
+def test_two_bases_are_compared_on_the_same_items_each_in_its_own_template(tmp_path: Path) -> None:
+    one = judged(tmp_path / "one", {PRIMARY: marks(50)}, of_base="org/small")
+    asked = {"of_base": "org/large", "template_hash": "d" * 64, "prompt": "<|user|>"}
+    told = compare([one, judged(tmp_path / "two", {PRIMARY: marks(70)}, **asked)])
+    assert line(told, " two ").endswith("better") and "each in its own template" in told
+    other = compare([one, judged(tmp_path / "three", {PRIMARY: marks(70)}, **asked, format="toon")])
+    assert f"three is kept apart from one in {TASK}: format none against toon" in other
+    fewer = compare([one, judged(tmp_path / "four", {PRIMARY: marks(40, n=80)}, **asked)])
+    assert f"four is kept apart from one in {TASK}: items " in fewer and "better" not in fewer
 
 
 @pytest.mark.parametrize("field", ["task_version", "dataset"])

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ FIELDS = {
     "task version": "task_version",
     "dataset": "dataset",
     "template": "template_hash",
+    "format": "format",
     "limit": "limit",
     "lm-eval": "lm_eval",
     "engine": "engine",
@@ -34,7 +35,10 @@ FIELDS = {
 """What two figures must share beside the items and their prompts -> its name in a result, in the scores or in their
 `hardware`. Neither device nor quantisation is among them: the first is the dtype's affair, the second the run's own."""
 
-ASKED = "items and prompts"
+ASKED, ITEMS = "items and prompts", "items"
+OF_A_BASE = ("template", ASKED)
+"""What two bases cannot share: each reads the same items in the words of its own template."""
+
 NAMED_APART = ("engine", "dtype")
 """What may differ where each run is named with its engine."""
 
@@ -99,12 +103,18 @@ class Figure:
     of: Contestant
     values: Mapping[str, float]
     protocol: Mapping[str, str]
-    """Field -> what it says; figures are compared if all of it is equal."""
+    """Field -> what it says; figures are compared if all of it is equal, but for `OF_A_BASE` between two bases."""
 
     @cached_property
     def estimate(self) -> Estimate:
         """Mean over the items."""
         return statistics.estimate(list(self.values.values()))
+
+    def apart(self, other: Figure) -> list[str]:
+        """The fields because of which the two are not compared."""
+        bases = {str(figure.of.scores.get("base")) for figure in (self, other)}
+        free = OF_A_BASE if len(bases) > 1 else ()
+        return [title for title, said in self.protocol.items() if title not in free and other.protocol[title] != said]
 
 
 def compare(
@@ -135,9 +145,7 @@ def compare(
         f"{other} is kept apart from {one} in {', '.join(t)}: {why}." for (one, other, why), t in apart.items()
     ] + [*dict.fromkeys(notes)]
     drawn = [] if out is None else [compared.plot(tables, out)]
-    return compared.text(
-        tables, _repeated(contestants), [*_trials(contestants), *_engines(contestants), *notes, *drawn]
-    )
+    return compared.text(tables, _repeated(contestants), [*_warnings(contestants), *notes, *drawn])
 
 
 def _keys(contestants: Sequence[Contestant]) -> list[Key]:
@@ -205,20 +213,21 @@ def _figure(key: Key, contestant: Contestant) -> Figure | None:
     known: Mapping[str, Any] = ChainMap(dict(result), dict(contestant.scores), dict(contestant.scores["hardware"]))
     fields = {title: name for title, name in FIELDS.items() if not (contestant.named and title in NAMED_APART)}
     says = {title: json.dumps(known.get(name), sort_keys=True) for title, name in fields.items()}
-    asked = sorted(
-        (name, sample["prompt"], json.dumps(sample["key"], sort_keys=True)) for name, sample in found.items()
-    )
-    return Figure(
-        contestant, values, {**says, ASKED: json.dumps(hashlib.sha256(json.dumps(asked).encode()).hexdigest())}
-    )
+    keys = sorted((name, json.dumps(sample["key"], sort_keys=True)) for name, sample in found.items())
+    asked = [(*key, found[key[0]]["prompt"]) for key in keys]
+    return Figure(contestant, values, {**says, ITEMS: _digest(keys), ASKED: _digest(asked)})
+
+
+def _digest(of: Sequence[Any]) -> str:
+    return json.dumps(hashlib.sha256(json.dumps(of).encode()).hexdigest())
 
 
 def _groups(figures: Sequence[Figure]) -> list[list[Figure]]:
-    """Figures of one protocol together, in the order in which they came."""
+    """Figures that may be compared together, in the order in which they came."""
     groups: list[list[Figure]] = []
     for figure in figures:
         for group in groups:
-            if group[0].protocol == figure.protocol:
+            if not any(one.apart(figure) for one in group):
                 group.append(figure)
                 break
         else:
@@ -228,7 +237,7 @@ def _groups(figures: Sequence[Figure]) -> list[list[Figure]]:
 
 def _why(one: Figure, other: Figure) -> str:
     """The fields that differ: `limit 100 against none`; other prompts only if no field explains them."""
-    differ = [title for title, said in one.protocol.items() if other.protocol[title] != said]
+    differ = one.apart(other)
     if len(differ) > 1:
         differ = [title for title in differ if title != ASKED]
     return "; ".join(
@@ -261,15 +270,15 @@ def _less(first: Figure, other: Figure) -> Difference:
     return statistics.difference([first.values[name] for name in both], [other.values[name] for name in both])
 
 
-def _trials(contestants: Sequence[Contestant]) -> list[str]:
-    limits = {c.label: c.scores["limit"] for c in contestants if c.scores["limit"] is not None}
-    return [f"{label} was judged on only {limit} items a task: a trial, no result." for label, limit in limits.items()]
-
-
-def _engines(contestants: Sequence[Contestant]) -> list[str]:
-    if len({contestant.engine for contestant in contestants if contestant.named}) < 2:
-        return []
-    return ["Runs were answered by several engines, so that a difference is one of weights and of engine together."]
+def _warnings(contestants: Sequence[Contestant]) -> Iterator[str]:
+    """What a reader must know of the runs themselves."""
+    for one in contestants:
+        if (limit := one.scores["limit"]) is not None:
+            yield f"{one.label} was judged on only {limit} items a task: a trial, no result."
+    if len({one.engine for one in contestants if one.named}) > 1:
+        yield "Runs were answered by several engines, so that a difference is one of weights and of engine together."
+    if len({str(one.scores.get("base")) for one in contestants}) > 1:
+        yield "Runs of several bases read the same items, each in its own template: a difference is one of both."
 
 
 def _repeated(contestants: Sequence[Contestant]) -> list[str]:

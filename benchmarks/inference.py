@@ -28,55 +28,37 @@ environment.quiet()
 
 import peft  # noqa: E402
 import torch  # noqa: E402
+from rivals.bases import random_base  # noqa: E402
 
 from medslm import files  # noqa: E402
 from medslm.infer.decode import Decoder  # noqa: E402
-from medslm.models import load  # noqa: E402
+from medslm.models import load, shapes  # noqa: E402
 from medslm.models.base import resolve  # noqa: E402
 
-LLAMA = {"vocab_size": 128_256, "num_key_value_heads": 8, "max_position_embeddings": 131_072, "rope_theta": 500_000.0}
-SHAPES: dict[str, dict[str, Any]] = {
-    "llama-3.2-1b": LLAMA
-    | {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32},
-    "llama-3.2-3b": LLAMA
-    | {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24},
-    "toy": {"vocab_size": 512, "num_key_value_heads": 2, "hidden_size": 64, "intermediate_size": 128}
-    | {"num_hidden_layers": 2, "num_attention_heads": 4},
-}
-SHAPES["llama-3.2-1b"]["head_dim"] = 64
-SHAPES["llama-3.2-3b"]["head_dim"] = 128
+SHAPES = {"llama-3.2-1b": "meta-llama/Llama-3.2-1B-Instruct", "llama-3.2-3b": "meta-llama/Llama-3.2-3B-Instruct"}
+"""What is measured with random weights."""
+
+TOY: dict[str, Any] = {"vocab_size": 512, "num_key_value_heads": 2, "hidden_size": 64, "intermediate_size": 128}
+TOY |= {"num_hidden_layers": 2, "num_attention_heads": 4}
 REAL = "smollm2-135m"
 VARIANTS = ("base", "adapter", "merged", "nf4", "nf4+adapter")
 
 
-def base(name: str, nf4: bool) -> Any:
-    """The model called `name`, created where it runs, in that device's 16-bit type; its linear layers in 4 bits."""
+def base(name: str, nf4: bool, **changes: Any) -> Any:
+    """The model called `name`, created where it runs, in that device's 16-bit type; its linear layers in 4 bits.
+
+    `changes` are to the toy's configuration.
+    """
     quantization = "nf4" if nf4 else "none"
     if name == REAL:
         return load.model(resolve("smollm2-135m-instruct"), quantization)
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig
 
     torch.manual_seed(0)
-    with torch.device(load.device()):
-        config = LlamaConfig(**SHAPES[name], tie_word_embeddings=True, eos_token_id=None, bos_token_id=None)
-        model = LlamaForCausalLM._from_config(config, dtype=load.dtype()).eval()
-    return in_four_bits(model) if nf4 else model
-
-
-def in_four_bits(model: Any) -> Any:
-    """Each linear layer but the head as `medslm.models.load` would have loaded it."""
-    from bitsandbytes.nn import Linear4bit, Params4bit
-
-    for layer in model.model.layers:
-        for parent in (layer.self_attn, layer.mlp):
-            for name, part in list(parent.named_children()):
-                if isinstance(part, torch.nn.Linear):
-                    four = Linear4bit(part.in_features, part.out_features, bias=False, compute_dtype=part.weight.dtype)
-                    four.weight = Params4bit(
-                        part.weight.data.cpu(), requires_grad=False, quant_type="nf4", compress_statistics=True
-                    )
-                    setattr(parent, name, four.to(load.device()))
-    return model
+    endless = {"eos_token_id": None, "bos_token_id": None}
+    toy = name == "toy"
+    config = LlamaConfig(**TOY | changes | endless) if toy else shapes.published(SHAPES[name], **endless)
+    return random_base(config, quantization, load.dtype())
 
 
 def variant(name: str, kind: str) -> Any:
@@ -239,7 +221,9 @@ def aligned(lines: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Measure what is asked for; print the table, and write the JSON after each line so that a stop loses little."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=[*SHAPES, REAL], default=["llama-3.2-1b", "llama-3.2-3b", REAL])
+    parser.add_argument(
+        "--models", nargs="+", choices=[*SHAPES, "toy", REAL], default=["llama-3.2-1b", "llama-3.2-3b", REAL]
+    )
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 16], help="prompts at a time")
     parser.add_argument("--prompt", type=int, default=512, help="tokens")

@@ -325,9 +325,7 @@ def main() -> None:
     for name in asked.models:
         if name not in SHAPES and name != REAL:
             raise SystemExit(f"no shape is called {name}; known: {', '.join([*SHAPES, REAL])}")
-        if name == "toy":
-            SHAPES[name] = SHAPES[name] | {"vocab_size": len(tokenizer), "max_position_embeddings": 2_048}
-        model = base(name, nf4=False)
+        model = base(name, nf4=False, vocab_size=len(tokenizer), max_position_embeddings=2_048)
         model = model.float() if asked.float32 else model
         judges: dict[str, Any] = {"ours": Ours(model, tokenizer, renderer)}
         judges |= {f"hf {batch}": theirs(model, tokenizer, batch) for batch in asked.batches}

@@ -15,6 +15,7 @@ def judge(
     name: Annotated[str, tyro.conf.Positional],
     *,
     suite: str | None = None,
+    engine: str = "transformers",
     limited: bool = False,
     rubric: str | None = None,
     limit: int | None = None,
@@ -32,6 +33,7 @@ def judge(
     Args:
         name: The run.
         suite: Whose answers are judged; by default those of the recipe's suite.
+        engine: Whose answers are judged.
         limited: The answers of a trial with --limit.
         rubric: A shipped rubric (clinical-answer, summary-faithfulness) or a YAML file; by default each task's own.
         limit: Items a task that are judged.
@@ -56,6 +58,6 @@ def judge(
             allow_remote=allow_remote or settings.allow_remote,
             allow_http=allow_http or settings.allow_http,
         )
-    path, told = again.judge_run(folder, settings, suite, limited)
+    path, told = again.judge_run(folder, settings, suite, limited, engine)
     print("\n\n".join(f"{protocol}\n{text}" for protocol, text in told.items()))
     print(f"In {path}, under studies. Next: medslm report {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +54,20 @@ def test_the_kept_answers_are_judged_and_stand_in_the_scores(judged: Path) -> No
         name: before[name] for name in before if name not in ("studies", "told", "missing")
     }
     shown = after["told"]["judge"]["as-trained"]
-    assert "9 requests sent this time" in told["as-trained"] and shown in table.text(scores.read(path, "eval"))
+    assert "9 requests sent this time" in " ".join(told["as-trained"].split()) and shown in table.text(scores.read(path, "eval"))
+
+
+def test_the_answers_of_another_engine_are_judged_where_they_lie(judged: Path) -> None:
+    mine = (judged / "scores.limited.json").read_bytes()
+    with JudgeServer(judging.good) as server:
+        with pytest.raises(MedslmError, match="medslm eval toy-run --engine openai"):
+            again.judge_run(judged, judging.settings(server), limited=True, engine="openai")
+        there = scores.home(judged, "openai")
+        shutil.copytree(judged / "eval", there / "eval")
+        shutil.copy(judged / "scores.limited.json", there)
+        found, _ = again.judge_run(judged, judging.settings(server), limited=True, engine="openai")
+    assert found == there / "scores.limited.json" and "judge" in json.loads(found.read_text())["studies"]
+    assert (judged / "scores.limited.json").read_bytes() == mine
 
 
 def test_the_command_takes_its_judge_from_the_environment(

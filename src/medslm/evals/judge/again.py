@@ -13,26 +13,30 @@ from medslm.evals.admission import MADE_BY
 from medslm.evals.judge import endpoint, study
 from medslm.evals.judge.agreement import SIDES
 from medslm.evals.judge.endpoint import Settings
+from medslm.evals.respondent import HERE
 
 STUDY = "judge"
 
 
 def judge_run(
-    run: Path, settings: Settings | None, suite: str | None = None, limited: bool = False
+    run: Path, settings: Settings | None, suite: str | None = None, limited: bool = False, engine: str = HERE
 ) -> tuple[Path, dict[str, str]]:
-    """Judge the replies behind `run/scores.json`, or behind those of `suite`; that file, and the text of each protocol.
+    """Judge the replies behind `run/scores.json`, or those of `suite` or an engine; that file, and each protocol's text.
 
     Answers that are kept are not asked again. Raises `MedslmError` if no judge is configured, the run is not evaluated,
     and as `study.measure`; protocols that were judged before are written nevertheless.
     """
     if settings is None:
         raise MedslmError(endpoint.MISSING[0].upper() + endpoint.MISSING[1:])
-    path = run / scores.file(suite, limited)
-    made_by = " ".join(["medslm eval", run.resolve().name, *(["--suite", suite] if suite else [])])
+    home = scores.home(run, engine)
+    path = home / scores.file(suite, limited)
+    options = {"suite": suite, "engine": engine if engine != HERE else None}
+    asked = [f"--{name} {value}" for name, value in options.items() if value]
+    made_by = " ".join(["medslm eval", run.resolve().name, *asked])
     found = scores.read(path, made_by)
     record = files.read_json(run / "run.json", made_by=MADE_BY)
     mixture = list(record["recipe"].get("mixture", ()))
-    folder = run / "eval" / (found["suite"] if found["limit"] is None else f"{found['suite']}.limited")
+    folder = home / "eval" / (found["suite"] if found["limit"] is None else f"{found['suite']}.limited")
     for protocol in dict.fromkeys(result["protocol"] for result in found["results"]):
         measured = study.judged(_samples(folder / protocol, found, protocol), settings, folder / protocol, mixture)
         found["studies"].setdefault(STUDY, {})[protocol] = files.as_json(measured)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -343,6 +344,10 @@ def test_a_sweep_killed_in_the_middle_of_a_cell_ends_as_one_that_was_not(
     recipe, uninterrupted, _ = whole
     cells = ("learning_rate=1e-4", "learning_rate=1e-2")
     command, folder = real(recipe, tmp_path / "runs", *cells), tmp_path / "runs" / "lr"
+    first, second = (f"toy-lora-{cell.replace('_', '-').replace('=', '-')}" for cell in cells)
+    shutil.copytree(
+        uninterrupted / first, folder / first
+    )  # as the other sweep trained it: the second cell is the matter
     (tmp_path / "marker").touch()
     environ = {**os.environ, "PAUSE": str(tmp_path / "marker")}
     with (tmp_path / "said").open("wb") as said:
@@ -354,7 +359,6 @@ def test_a_sweep_killed_in_the_middle_of_a_cell_ends_as_one_that_was_not(
         for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
             one.kill()  # as a machine does that loses its power
         process.wait(60)
-    first, second = (f"toy-lora-{cell.replace('_', '-').replace('=', '-')}" for cell in cells)
     assert running.record(folder / second).get("status") != "finished"
     trained = (folder / first / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns
     (tmp_path / "marker").unlink()

@@ -70,6 +70,7 @@ class Place:
 
     def variables(self, token: str = "") -> dict[str, str]:
         hub = {"HF_ENDPOINT": self.hub.endpoint, "HF_HOME": str(self.home / "hf"), "HF_HUB_OFFLINE": "0"}
+        hub |= {"HF_DATASETS_OFFLINE": "0"}
         return hub | {"HF_TOKEN": token, "WANDB_MODE": "offline", "MEDSLM_CACHE": str(self.home / "cache")}
 
     def medslm(self, *words: str, token: str = "") -> str:

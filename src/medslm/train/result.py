@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ def finish(planned: Plan, fitted: Fitted, seconds: float, known: dict[str, Any])
     state, folder, done = fitted.state, planned.folder, fitted.done
     wanted = ("step", "loss", "eval_loss", "learning_rate", "grad_norm")
     history = [{name: entry[name] for name in wanted if name in entry} for entry in state.log_history]
-    points = [point for point in history if "loss" in point or "eval_loss" in point]
+    points = once(point for point in history if "loss" in point or "eval_loss" in point)
     best_step = int(state.best_model_checkpoint.rsplit("-", 1)[1]) if state.best_model_checkpoint else None
     result = {
         "steps": state.global_step,
@@ -80,6 +81,14 @@ def finish(planned: Plan, fitted: Fitted, seconds: float, known: dict[str, Any])
         f"{result['first_eval_loss']:.3f} -> {result['best_eval_loss']:.3f}; curve in {folder / 'loss.png'}\n"
         f"Next: make eval NAME={planned.recipe.name}"
     )
+
+
+def once(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each point of a curve once: a run that goes on is judged again where it was when its last checkpoint was saved."""
+    first: dict[tuple[Any, bool], dict[str, Any]] = {}
+    for point in points:
+        first.setdefault((point["step"], "eval_loss" in point), point)
+    return list(first.values())
 
 
 def losses(points: list[dict[str, Any]], best_step: int | None) -> dict[str, float]:

@@ -54,7 +54,9 @@ def test_the_kept_answers_are_judged_and_stand_in_the_scores(judged: Path) -> No
         name: before[name] for name in before if name not in ("studies", "told", "missing")
     }
     shown = after["told"]["judge"]["as-trained"]
-    assert "9 requests sent this time" in " ".join(told["as-trained"].split()) and shown in table.text(scores.read(path, "eval"))
+    assert "9 requests sent this time" in " ".join(told["as-trained"].split()) and shown in table.text(
+        scores.read(path, "eval")
+    )
 
 
 def test_the_answers_of_another_engine_are_judged_where_they_lie(judged: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import toy
 from hub_server import HubServer, run_client
 from launching import ROOT, SMALL, launch, record
+from plain_peft import load_without_medslm
 
 NAME = "smollm2-icd10-lora"
 
@@ -38,29 +39,6 @@ def publish_toy(folder: str) -> str:
     api = HfApi()
     api.create_repo("toy/tiny-chat", private=False)
     return api.upload_folder(repo_id="toy/tiny-chat", folder_path=folder).oid
-
-
-def load_without_medslm(adapter: str, prompt: str) -> dict[str, object]:
-    """What a user does who has never heard of this library."""
-    import sys
-
-    import torch
-    from peft import PeftConfig, PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    base_id = PeftConfig.from_pretrained(adapter).base_model_name_or_path
-    base = AutoModelForCausalLM.from_pretrained(base_id, dtype="auto")
-    tokenizer = AutoTokenizer.from_pretrained(adapter)
-    ids = tokenizer.apply_chat_template(
-        [{"role": "user", "content": prompt}], add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
-    with torch.no_grad():
-        before = base(**ids).logits
-        model = PeftModel.from_pretrained(base, adapter)
-        changed = bool((model(**ids).logits != before).any())
-        reply = model.generate(**ids, max_new_tokens=8, do_sample=False)
-    written = tokenizer.decode(reply[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
-    return {"base": base_id, "changed": changed, "reply": written, "medslm": "medslm" in sys.modules}
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +100,6 @@ def test_from_data_to_a_published_adapter_that_loads_again(trained: tuple[HubSer
     assert asked.stdout.strip()
 
     saw = run_client(
-        hub, home.parent, load_without_medslm, token=token, adapter=f"alice/{NAME}", prompt="Typhoid fever"
+        hub, home.parent, load_without_medslm, token=token, adapter=f"alice/{NAME}", question="Typhoid fever"
     )
     assert saw == {"base": toy.HUB_ID, "changed": True, "reply": saw["reply"], "medslm": False}

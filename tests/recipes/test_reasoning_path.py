@@ -18,6 +18,7 @@ from evals import world as exams
 from hub_server import HubServer, run_client
 from launching import launch
 from medslm.data.builders import medical_o1
+from plain_peft import load_without_medslm
 from recipes import world
 
 NAME = "llama32-3b-medical-cot-qlora"
@@ -187,26 +188,3 @@ def test_base_and_adapter_are_judged_and_shown_beside_each_other_and_the_adapter
     arguments = {"adapter": f"alice/{NAME}", "question": asked}
     saw = run_client(place.hub, place.home, load_without_medslm, token=place.token, **arguments)
     assert saw["base"] == BASE and saw["changed"] and saw["reply"] and not saw["medslm"]
-
-
-def load_without_medslm(adapter: str, question: str) -> dict[str, object]:
-    """What a user does who has never heard of this library."""
-    import sys
-
-    import torch
-    from peft import PeftConfig, PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    base_id = PeftConfig.from_pretrained(adapter).base_model_name_or_path
-    base = AutoModelForCausalLM.from_pretrained(base_id, dtype="auto")
-    tokenizer = AutoTokenizer.from_pretrained(adapter)
-    ids = tokenizer.apply_chat_template(
-        [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
-    with torch.no_grad():
-        before = base(**ids).logits
-        model = PeftModel.from_pretrained(base, adapter)
-        changed = bool((model(**ids).logits != before).any())
-        reply = model.generate(**ids, max_new_tokens=8, do_sample=False)
-    written = tokenizer.decode(reply[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
-    return {"base": base_id, "changed": changed, "reply": written, "medslm": "medslm" in sys.modules}

@@ -17,29 +17,20 @@ BILL = partial(SUMMARIZE, question="text")
 
 corpora.add("billsum", Corpus(Dataset(HUB_ID), LICENSE, "summarization of bills", ("text", "summary"), BILL))
 benchmarks.add("billsum", Benchmark(Dataset(HUB_ID, split="test"), LICENSE, "test", BILL))
-SHORT = Bound(text=9_000, answer=2_400)  # characters; the dataset has bills of 5,000 to 20,000
-benchmarks.add(
-    "billsum-short",
-    Benchmark(
-        Dataset(HUB_ID, split="test"),
-        LICENSE,
-        SHORT.rule("test"),
-        partial(within, of=BILL, bound=SHORT),
-    ),
-)
 
-# Bills in GPO's layout have 3.4 to 3.8 characters a token (Llama 2), so that none of 5,000 characters leaves room for an
-# answer of 2,400 in a context of 2,048 tokens: an exam of its own for bases that read no more.
+
+def within_room(bound: Bound) -> Benchmark:
+    """The bills of the test that are short enough."""
+    return Benchmark(Dataset(HUB_ID, split="test"), LICENSE, bound.rule("test"), partial(within, of=BILL, bound=bound))
+
+
+SHORT = Bound(text=9_000, answer=2_400)  # characters; the dataset has bills of 5,000 to 20,000
 BRIEF = Bound(text=5_600, answer=1_200)
-benchmarks.add(
-    "billsum-brief",
-    Benchmark(
-        Dataset(HUB_ID, split="test"),
-        LICENSE,
-        BRIEF.rule("test"),
-        partial(within, of=BILL, bound=BRIEF),
-    ),
-)
+"""Bills in GPO's layout have 3.4 to 3.8 characters a token (Llama 2), so that none of 5,000 characters leaves room for an
+answer of 2,400 in a context of 2,048 tokens: an exam of its own for bases that read no more."""
+
+benchmarks.add("billsum-short", within_room(SHORT))
+benchmarks.add("billsum-brief", within_room(BRIEF))
 
 # The copy that lighteval judges on: the same bills, split the same way, so the benchmark above guards both. The copy
 # states no licence of its own.

@@ -21,24 +21,15 @@ corpora.add(
 )
 benchmarks.add("pubmed-summarization", Benchmark(Dataset(HUB_ID, CONFIG, "test"), LICENSE, "test", SUMMARIZE))
 
-SHORT = Bound(text=9_000, answer=2_400)  # with its reply an article takes at most some 3,700 tokens (Llama 2)
-benchmarks.add(
-    "pubmed-summarization-short",
-    Benchmark(
-        Dataset(HUB_ID, CONFIG, "test"),
-        LICENSE,
-        SHORT.rule("test"),
-        partial(within, of=SUMMARIZE, bound=SHORT),
-    ),
-)
 
-BRIEF = Bound(text=5_000, answer=1_600)  # with its reply at most 2,048 tokens (Llama 2: 3.3 to 4.9 characters each)
-benchmarks.add(
-    "pubmed-summarization-brief",
-    Benchmark(
-        Dataset(HUB_ID, CONFIG, "test"),
-        LICENSE,
-        BRIEF.rule("test"),
-        partial(within, of=SUMMARIZE, bound=BRIEF),
-    ),
-)
+def within_room(bound: Bound) -> Benchmark:
+    """The articles of the test that are short enough."""
+    return Benchmark(
+        Dataset(HUB_ID, CONFIG, "test"), LICENSE, bound.rule("test"), partial(within, of=SUMMARIZE, bound=bound)
+    )
+
+
+SHORT = Bound(text=9_000, answer=2_400)  # with its reply an article takes at most some 3,700 tokens (Llama 2)
+BRIEF = Bound(text=5_000, answer=1_600)  # with its reply at most 2,048 (3.3 to 4.9 characters each)
+benchmarks.add("pubmed-summarization-short", within_room(SHORT))
+benchmarks.add("pubmed-summarization-brief", within_room(BRIEF))

@@ -104,7 +104,7 @@ class Screen:
             if required:
                 raise MedslmError(
                     f"benchmark '{name}' judges the result, so its items are kept out of training, but they cannot be "
-                    f"read here: {error}"
+                    f"read here: {error} Say where its file lies, MEDSLM_DATA={name}=<file>, or choose another --suite"
                 ) from error
             self.missing[name] = str(error)
             return []

@@ -16,6 +16,9 @@ from medslm.errors import MedslmError
 AT_ONCE = 64
 """Answers asked for before they are written: what a killed evaluation loses."""
 
+_ASIDE: set[Path] = set()
+"""Folders of which it was said that their answers are to something else: a suite keeps dozens of files."""
+
 log = logging.getLogger(__name__)
 
 
@@ -83,12 +86,14 @@ class Kept:
         if not lines or self._parsed(1, lines[0]).get("key") != wanted:
             aside = self.path.with_name(f"{self.path.name}.old")
             os.replace(self.path, aside)
-            log.warning(
-                "%s holds answers to something else (another adapter, template or setting), or to nothing; "
-                "that file is now %s, and everything is asked anew",
-                self.path,
-                aside.name,
-            )
+            if self.path.parent not in _ASIDE:
+                _ASIDE.add(self.path.parent)
+                log.warning(
+                    "%s holds answers to something else (another adapter, template or setting), or to nothing; that file "
+                    "is now %s, and everything is asked anew. Others in that folder are set aside the same way.",
+                    self.path,
+                    aside.name,
+                )
             return False
         for number, line in enumerate(lines[1:], start=2):
             record = self._parsed(number, line)

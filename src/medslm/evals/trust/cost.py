@@ -215,7 +215,8 @@ def text(told: Mapping[str, Any]) -> str:
     head += f": prompts of {told['prompt_tokens']} tokens, {told['new_tokens']} new ones; warm-up: {told['warm_up']}."
     energy_unknown = [] if told["energy"] == "NVML" else [f"Energy: not measured: {told['energy']}."]
     unmerged = [] if told[MERGED] == "measured" else [f"Merged: not measured: {told[MERGED]}."]
-    parts = [_told_speed(told["speed"]), _told_differences(told["differences"]), unmerged, energy_unknown]
+    grown = ["Peak GiB: what the process grew by while it was timed."] if told["device"] == "CPU" else []
+    parts = [_told_speed(told["speed"]), grown, _told_differences(told["differences"]), unmerged, energy_unknown]
     return lines.text([head, *(line for part in parts for line in part), *spent.text(told["answers"])])
 
 
@@ -244,7 +245,7 @@ def _told_speed(speeds: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         for one in speeds
     ]
-    return lines.aligned([columns, *cells])
+    return lines.aligned([columns, *cells], 2)
 
 
 def _told_differences(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gc
-import importlib.metadata
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medslm import files
+from medslm import environment, files
 from medslm.errors import MedslmError
 from medslm.export import card, drift, llama_cpp, merge, modelfile, subject
 from medslm.export.drift import Bound, Drift
@@ -96,7 +94,7 @@ def export(
             | {name: one for name, one in exact.as_dict().items() if name != "scores"},
             "items": {"each": items, "missing": missing},
             "notes": notes,
-            "packages": dict(_versions()),
+            "packages": environment.versions(PACKAGES),
         }
         use = format.use.format(name=who.name)
         files.write_text(temporary / "README.md", card.text(who, to, format.library, use, found, notes))
@@ -137,14 +135,6 @@ def _notes(who: Subject) -> list[str]:
             "'full-precision' scores"
         )
     return notes
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for name in PACKAGES:
-        try:
-            yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
 
 
 def _names(folder: Path) -> list[str]:

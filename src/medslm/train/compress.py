@@ -7,7 +7,6 @@ is run there.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import json
 import math
@@ -127,7 +126,7 @@ def _compress(run: Path, scheme: str, samples: int, recipe: Sft | None) -> None:
         "validation": {"rows": len(planned.rows.validation), "before": before, "after": after, "drift": after - before},
         "files": {path.name: files.sha256(path) for path in sorted(folder.iterdir())},
         "bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": environment.versions(PACKAGES),
     }
     files.write_json(run / "compressed" / f"{scheme}.json", told)
     print(

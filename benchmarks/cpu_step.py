@@ -1,6 +1,7 @@
 """Seconds of an optimiser step on a CPU: plain TRL, which pads and scores every position, beside ours.
 
-    python benchmarks/cpu_step.py            # the quickstart's recipe, real weights, 4 steps, 3 rounds
+    python benchmarks/cpu_step.py                          # the quickstart's recipe, real weights, 4 steps, 3 rounds
+    python benchmarks/cpu_step.py --steps 1 --rounds 2     # does it run?
 
 Both learn from the same examples with the same adapter, optimiser, learning rate and threads in one process, in turns, so
 that the noise of a shared machine falls on both; the ratio is the median of those of steps side by side. TRL keeps its
@@ -10,6 +11,7 @@ which without its warm-up would drive curves apart that bfloat16 has rounded dif
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import statistics
 import sys
@@ -36,7 +38,6 @@ from medslm.train import batches, planning, supervised  # noqa: E402
 from medslm.train.pace import Done, Pace  # noqa: E402
 from medslm.train.progress import Guard  # noqa: E402
 
-STEPS, ROUNDS = 4, 3
 LEARNING_RATE = RECIPE.learning_rate / 10
 
 
@@ -102,6 +103,12 @@ def stepper(trainer: Any) -> Callable[[Any], float]:
 
 def main() -> None:
     """Print a line for each way: median seconds a step, tokens per second, how many times as fast as TRL, and losses."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=4, help="of a round, 1 or more")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the first is not timed: 2 or more")
+    asked = parser.parse_args()
+    if asked.steps < 1 or asked.rounds < 2:
+        parser.error("nothing would be timed: --steps is 1 or more, --rounds 2 or more, since the first warms up")
     if load.device() != "cpu":
         raise SystemExit("this compares what happens on a CPU; hide the GPU with CUDA_VISIBLE_DEVICES=")
     recipe = dataclasses.replace(RECIPE, mixture={"icd10cm": 0.02}, learning_rate=LEARNING_RATE)
@@ -113,20 +120,20 @@ def main() -> None:
         }
         read = batches.Documents(planned.rows.train)
     order = batches.Order(len(read), recipe.global_batch_size, recipe.seed)
-    examples = [read.__getitems__(numbers) for numbers, _ in zip(order, range(STEPS))]
+    examples = [read.__getitems__(numbers) for numbers, _ in zip(order, range(asked.steps))]
     steps = {name: stepper(trainer) for name, (trainer, _) in ways.items()}
     laid = {name: [make(documents) for documents in examples] for name, (_, make) in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     losses: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(ROUNDS):
-        for number in range(STEPS):
+    for turn in range(asked.rounds):
+        for number in range(asked.steps):
             for name, step in steps.items():
                 batch = laid[name][number]
                 started = time.perf_counter()
                 losses[name].append(step(dict(batch) if isinstance(batch, dict) else batch))
                 if turn:  # the first round warms up
                     seconds[name].append(time.perf_counter() - started)
-    tokens = sum(len(ids) for documents in examples for ids, _ in documents) / STEPS
+    tokens = sum(len(ids) for documents in examples for ids, _ in documents) / asked.steps
     for name, measured in seconds.items():
         median, found = statistics.median(measured), losses[name]
         ratio = statistics.median(theirs / own for theirs, own in zip(seconds["TRL"], measured))
@@ -135,7 +142,10 @@ def main() -> None:
             f"{name:<28}{median:6.2f} s a step {tokens / median:7,.0f} tok/s {ratio:6.2f} times as fast   "
             f"loss {found[0]:.4f} ... {found[-1]:.4f}, at most {apart:.2%} from TRL's"
         )
-    print(f"{STEPS * (ROUNDS - 1)} steps of each in turns, on {torch.get_num_threads()} threads, in {load.dtype()}")
+    print(
+        f"{asked.steps * (asked.rounds - 1)} steps of each in turns, on {torch.get_num_threads()} threads, "
+        f"in {load.dtype()}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Do the fast paths learn what the plain path learns? The loss curves of 200 steps on real weights and real data.
 
     python benchmarks/fidelity.py --json fidelity.json --plot fidelity.png          # on a GPU: all five
-    python benchmarks/fidelity.py --steps 20 --ways plain fast                      # on a CPU
+    python benchmarks/fidelity.py --steps 20 --ways plain fast                      # on a CPU, some minutes
 
 Plain is transformers and PEFT as they are: padded rows, autocast, the head over every position. Fast is what a recipe
 runs. Both see the same examples in the same order, from the same adapter; what differs is rounding. The embedded base
@@ -18,17 +18,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy
-import torch
-from torch.nn.utils.rnn import pad_sequence
-from transformers import get_cosine_schedule_with_warmup
-
 from medslm import environment
-from medslm.data import rows
-from medslm.models import attention, fast, load
-from medslm.models.base import resolve
-from medslm.models.lora import loras
-from medslm.models.passes import IGNORED, lay
+
+environment.prepare()  # before torch reads how its allocator is to work
+environment.quiet()
+
+import numpy  # noqa: E402
+import torch  # noqa: E402
+from torch.nn.utils.rnn import pad_sequence  # noqa: E402
+from transformers import get_cosine_schedule_with_warmup  # noqa: E402
+
+from medslm.data import rows  # noqa: E402
+from medslm.errors import as_exit_code  # noqa: E402
+from medslm.models import attention, fast, load, nf4  # noqa: E402
+from medslm.models.base import resolve  # noqa: E402
+from medslm.models.lora import loras  # noqa: E402
+from medslm.models.passes import IGNORED, lay  # noqa: E402
 
 WAYS = {"plain": "none", "fast": "none", "fast-fp8": "fp8", "plain-nf4": "nf4", "fast-nf4": "nf4"}
 WINDOW = 20
@@ -102,6 +107,25 @@ def draw(curves: dict[str, list[float]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def plain_of(way: str) -> str:
+    """The way whose curve this one's is compared with; FP8 with bfloat16."""
+    return "plain" if WAYS[way] == "fp8" else way.replace("fast", "plain")
+
+
+def ready(parser: argparse.ArgumentParser, ways: list[str], steps: int) -> list[str]:
+    """The ways in the order in which they are trained; ends with a sentence if they cannot be compared, or not here."""
+    if steps < WINDOW:
+        parser.error(f"--steps {steps}: curves are compared by means of {WINDOW} steps, so there must be as many")
+    if lonely := [way for way in ways if plain_of(way) not in ways]:
+        parser.error(f"{', '.join(lonely)} is compared with {plain_of(lonely[0])}; add that to --ways")
+    with as_exit_code():
+        if "fast-fp8" in ways:
+            fast.require_fp8(torch.bfloat16)
+        if any(WAYS[way] == "nf4" for way in ways):
+            nf4.config(torch.bfloat16)
+    return sorted(set(ways), key=list(WAYS).index)
+
+
 def main() -> None:
     """Train every way, and print how far its curve is from that of the plain path on the same base."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -110,7 +134,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     asked = parser.parse_args()
-    environment.prepare()
+    asked.ways = ready(parser, asked.ways, asked.steps)
     recipe = runpy.run_path(str(Path(__file__).parent.parent / "recipes" / "smollm2_icd10_lora.py"))["RECIPE"]
     data = rows.build(recipe, load.tokenizer(resolve(recipe.base)), "apache-2.0").train
     curves: dict[str, list[float]] = {}
@@ -118,7 +142,7 @@ def main() -> None:
         start = time.perf_counter()
         curves[way] = curve(way, data, recipe, asked.steps)
         gc.collect()
-        beside = windows(curves["plain" if WAYS[way] == "fp8" else way.replace("fast", "plain")])
+        beside = windows(curves[plain_of(way)])
         apart = numpy.abs(windows(curves[way]) / beside - 1)
         print(
             f"{way:<10} loss {curves[way][0]:.4f} -> {windows(curves[way])[-1]:.4f}, at most {apart.max():.2%} and in the "

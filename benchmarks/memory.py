@@ -24,6 +24,7 @@ from typing import Any
 from medslm import environment
 
 environment.prepare()  # before torch reads how its allocator is to work
+environment.quiet()
 
 import bitsandbytes  # noqa: E402
 import numpy  # noqa: E402
@@ -184,7 +185,7 @@ def capped(base: str, r: int, longest: int, gib: int, rows: int) -> dict[str, An
     lengths = numpy.clip(numpy.random.default_rng(0).lognormal(numpy.log(420), 0.75, 5000), 32, longest)
     lengths, lora = lengths.astype(numpy.int64), Lora(r, 2 * r)
     counted = memory.Shape.of(config(base))
-    plan = memory.plan(counted, lora, lengths, rows, "nf4", gib * GIB)
+    plan = memory.plan(counted, lora, lengths, rows, "nf4", gib * GIB, arithmetic=memory.arithmetic())
     print(f"\n{base}, nf4, r={r}, rows of at most {longest} tokens, {rows} a step, in {gib} GiB")
     print("\n".join(plan.lines()))
     choice = need.Choice(plan.tokens_per_pass, plan.levels, plan.offload, plan.optim)

@@ -33,6 +33,7 @@ from typing import Any
 from medslm import environment
 
 environment.prepare()  # before torch reads how its allocator is to work
+environment.quiet()
 
 import datasets  # noqa: E402
 import numpy  # noqa: E402

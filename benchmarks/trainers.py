@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,24 @@ COLUMNS = ("trainer", "learns", "loss before", "after", "accuracy base", "traine
 
 
 def main() -> None:
-    """Run each trainer in its process, then print the table."""
+    """Run each trainer in its process, and print the table; exit status 1 if one of them failed."""
     asked = _parser().parse_args()
     if asked.one:
         print(json.dumps(train(asked.one, asked, Path(asked.folder))), flush=True)
         return
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS), flush=True)
+    failed = False
     with tempfile.TemporaryDirectory() as scratch:
         for kind in asked.trainers:
             command = [sys.executable, __file__, *sys.argv[1:], "--one", kind, "--folder", asked.folder or scratch]
             done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
             if done.returncode:
+                failed = True
                 print(f"| {kind} | failed with exit status {done.returncode} |", flush=True)
             else:
                 print(row(kind, json.loads(done.stdout.splitlines()[-1])), flush=True)
+    if failed:
+        raise SystemExit(1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,15 +103,20 @@ def train(kind: str, asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def accuracy(run: Path, asked: argparse.Namespace) -> dict[str, float] | None:
-    """Mean over the suite's tasks, of base and trained model; none if it was not asked for."""
+    """The primary metrics of the suite, of base and trained model; none if it was not asked for."""
     if not asked.limit:
         return None
     from medslm.evals import run as judging
     from medslm.evals import scores
 
     found = scores.read(judging.evaluate_run(run, limit=asked.limit, available=True), "this benchmark")
-    sides = {side: [one[side]["value"] for one in found["results"]] for side in ("base", "adapter")}
-    return {side: sum(values) / len(values) for side, values in sides.items()}
+    return primary(found["results"])
+
+
+def primary(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Side -> mean of the tasks' primary metrics; the others (unreadable replies, say) mean other things."""
+    chosen = [one for one in results if one["primary"]]
+    return {side: sum(one[side]["value"] for one in chosen) / len(chosen) for side in ("base", "adapter")}
 
 
 def row(kind: str, found: dict[str, Any]) -> str:

@@ -84,7 +84,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="everything that was measured; written anew after each variant")
     parser.add_argument("--plot", type=Path, help="bars, a panel for each shape")
     parser.add_argument("--add", type=Path, nargs="+", default=[], help="JSON files of earlier calls on this machine")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if bool(asked.shape) != bool(asked.variants) or not (asked.shape or asked.add):
+        parser.error("name a --shape and --variants to measure, or --add what was measured to draw it")
+    for name, least in (("number", 1), ("longest", 32), ("rank", 1), ("warmup", 0), ("steps", 1)):
+        if getattr(asked, name) < least:
+            parser.error(f"--{name} {getattr(asked, name)}: it is {least} or more")
+    if asked.documents != "random" and not Path(asked.documents).is_file():
+        parser.error(f"--documents {asked.documents}: there is no such file; 'random', or a .npz")
+    return asked
 
 
 def earlier(paths: list[Path]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def test_medslm_is_measured_and_a_rival_that_cannot_run_is_shown_as_failed(tmp_p
     command += ["--variants", "medslm:tokens=512,documents=4", "fast=medslm:gpu=1", "--number", "8", "--longest", "128"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert refused.returncode == 1
-    assert "a variant has no 'gpu'" in refused.stderr
+    assert "medslm has no 'gpu'" in refused.stderr
 
     command[command.index("fast=medslm:gpu=1")] = "fast=medslm:tokens=64,documents=4"  # no room for the longest
     command += ["--json", str(tmp_path / "out.json"), "--plot", str(tmp_path / "out.png"), "--mode", "completion"]
@@ -201,3 +201,74 @@ def test_a_process_that_takes_too_long_or_dies_costs_one_variant(training: Modul
     with training.Process([sys.executable, "-c", "raise SystemExit(9)"], {}, None) as process:
         assert process.line(20) is None
         assert "ended with code 9" in process.why_over(5, "")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("medslm:tokens=abc", "tokens=abc is no number"),
+        ("medslm:batch=4", "medslm has no 'batch'"),
+        ("unsloth:liger=1", "unsloth has no 'liger'"),
+        ("trl:packing=2", "0 or 1"),
+        ("trl:batch=0", "1 or more"),
+        ("medslm:cap=-1", "0 or more"),
+        ("trl:quantization=fp8", "none or nf4"),
+    ],
+)
+def test_what_a_trainer_would_not_heed_is_refused(training: ModuleType, written: str, said: str) -> None:
+    with pytest.raises(SystemExit, match=said):
+        training.parse(written)
+
+
+def test_every_preset_says_only_what_its_trainer_heeds(training: ModuleType) -> None:
+    from rivals.variant import PRESETS
+
+    for name in PRESETS:
+        assert training.parse(name).label == name
+
+
+def test_documents_that_are_left_out_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from rivals import documents
+
+    path = tmp_path / "documents.npz"
+    ends = {"lengths": numpy.array([3, 7, 2]), "completion": numpy.ones(12, bool)}
+    numpy.savez(path, tokens=numpy.arange(12), **ends)
+    documents.read(str(path), "all", 100, 10, longest=3)
+    assert "2 documents of documents.npz; 1 left out, longer than 3 tokens" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="holds no document of 1 tokens or less"):
+        documents.read(str(path), "all", 100, 10, longest=1)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (["training.py"], "name a --shape and --variants"),
+        (["training.py", "--shape", "toy"], "name a --shape and --variants"),
+        (["training.py", "--shape", "toy", "--variants", "trl", "--documents", "nowhere.npz"], "there is no such file"),
+        (["training.py", "--shape", "toy", "--variants", "trl", "--steps", "0"], "it is 1 or more"),
+        (["fidelity.py", "--ways", "fast"], "add that to --ways"),
+        (["fidelity.py", "--ways", "plain", "--steps", "5"], "means of 20 steps"),
+        (["fidelity.py", "--ways", "plain", "fast-fp8"], "quantization=fp8 needs a GPU"),
+        (["growth.py", "--sizes", "3"], "64 or more"),
+        (["cpu_step.py", "--rounds", "1"], "nothing would be timed"),
+    ],
+)
+def test_what_cannot_be_measured_is_a_sentence_before_anything_is_computed(
+    written: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import runpy
+
+    monkeypatch.setattr(sys, "argv", written)
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(BENCHMARKS / written[0]), run_name="__main__")
+    assert stopped.value.code == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_growth_is_measured_in_processes_of_their_own() -> None:
+    small = ("--sizes", "640", "1280", "--rounds", "1", "--steps", "60")
+    command = [sys.executable, str(BENCHMARKS / "growth.py"), *small]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(" examples")[0].strip() for line in done.stdout.splitlines()[:2]] == ["640", "1,280"]
+    assert "between the fastest and the slowest" in done.stdout

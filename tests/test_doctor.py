@@ -77,6 +77,20 @@ def recipe(folder: Path, **changes: Any) -> Path:
     return path
 
 
+def pretraining(folder: Path, **changes: Any) -> Path:
+    """A recipe of a small GPT-2 on the toy's tokenizer, which reads documents that are longer than a window."""
+    stories = folder / "stories.jsonl"
+    lines = (json.dumps({"text": f"{number} {'the chapter of codes ' * 40}"}) for number in range(40))
+    stories.write_text("\n".join(lines), encoding="utf-8")
+    fields = {"name": "toy-reader", "base": toy.HUB_ID, "mixture": {f"local:{stories}": 1.0}, "max_length": 16}
+    fields |= {"n_layer": 1, "n_embd": 16, "n_head": 2, "vocab_size": 1000, "validation_fraction": 0.2}
+    fields |= {"duplicates": "report", "max_steps": 100, "warmup_steps": 10, "global_batch_size": 32}
+    told = ", ".join(f"{name}={value!r}" for name, value in (fields | changes).items())
+    path = folder / "toy_reader.py"
+    path.write_text(f"from medslm import recipe\nRECIPE = recipe.Pretrain({told})\n", encoding="utf-8")
+    return path
+
+
 def told(report: Report, what: str) -> list[Finding]:
     return [finding for section in report.sections.values() for finding in section if finding.what == what]
 
@@ -291,9 +305,61 @@ def test_a_benchmark_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatc
     assert any("medqa cannot be read" in finding.told for finding in findings)
 
 
+@pytest.mark.usefixtures("world")
+def test_a_pretraining_on_documents_longer_than_its_windows_runs(tmp_path: Path) -> None:
+    report = examine(pretraining(tmp_path), runs=tmp_path / "runs")
+    assert report.of("failure") == []
+    facts = report.facts["recipe"]
+    assert facts["windows"]["train"] == facts["tokens"]["train"] // 16 > 32
+    assert "100 of 32 windows" in told(report, "steps")[0].told
+    assert "train.bin" in told(report, "disk of the tokens")[0].told and told(report, "disk of the run")
+    assert report.pages == {}  # the stories are the user's own
+    shown = examine(pretraining(tmp_path), runs=tmp_path / "runs", show_examples=True).pages
+    assert "the chapter of codes" in "\n".join(next(iter(shown.values())))
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"start": "earlier"}, r"earlier/run.json is not there"),
+        ({"vocab_size": 10}, "set vocab_size to at least that"),
+        ({"max_length": 100_000}, "0 windows of 100000"),
+    ],
+)
+def test_a_pretraining_that_will_not_run_is_a_failure(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    report = examine(pretraining(tmp_path, **changes), runs=tmp_path / "runs")
+    assert report.status() == 2 and any(said in finding.told for finding in report.of("failure"))
+
+
+@pytest.mark.usefixtures("world")
+def test_a_pretraining_asks_for_a_tokenizer_and_no_weights(tmp_path: Path) -> None:
+    (found,) = told(examine(pretraining(tmp_path, base="gpt2", vocab_size=50_257), runs=tmp_path), "tokenizer")
+    assert found.level == "warning" and "none of its weights" in found.told and "--include 'tokenizer*'" in found.advice
+
+
+@pytest.mark.usefixtures("world")
+def test_a_warm_up_that_outlasts_the_run_is_a_warning(tmp_path: Path) -> None:
+    report = examine(pretraining(tmp_path, warmup_steps=1000), runs=tmp_path)
+    assert told(report, "warm-up")[0].level == "warning"
+
+
+@pytest.mark.parametrize(("options", "said"), [({"max_length": 0}, "at least 1"), ({"lora": "none"}, "adapters")])
+def test_a_table_that_means_nothing_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(MedslmError, match=said):
+        examine(None, names=[], **options)
+
+
+def test_a_file_where_the_runs_should_be_will_not_run(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file", encoding="utf-8")
+    for folder in (tmp_path / "runs", tmp_path / "runs" / "deeper"):
+        (finding,) = machine.disks({"runs": folder})
+        assert finding.level == "failure" and f"{tmp_path / 'runs'} is a file" in finding.told
+
+
 def test_a_disk_without_room_for_checkpoints_will_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 2**20})())
-    assert launching._room("disk of the run", tmp_path, 2**30, "checkpoints").level == "failure"
+    assert launching.room("disk of the run", tmp_path, 2**30, "checkpoints").level == "failure"
 
 
 @pytest.mark.usefixtures("world")

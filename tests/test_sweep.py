@@ -17,7 +17,7 @@ import pytest
 import toy
 from evals.test_compare import PRIMARY, judged, marks
 from launching import ROOT
-from medslm import sweep
+from medslm import sweep, sweep_cli
 from medslm.errors import MedslmError
 from medslm.sweep import running
 from medslm.sweep.cells import LONGEST, values_of
@@ -164,7 +164,7 @@ def test_values_that_read_alike_in_a_name_are_told_apart(stand_in: Path) -> None
 
 
 def test_a_long_name_is_cut_and_stays_its_own(stand_in: Path) -> None:
-    mixtures = [" ".join(f"icd10cm-{letter * 40}=1" for letter in pair) for pair in ("ab", "ac")]
+    mixtures = [" ".join(f"local:{letter * 40}.csv=1" for letter in pair) for pair in ("ab", "ac")]
     one, two = (cell.name for cell in sweep.combine([stand_in], ["mixture=" + ",".join(mixtures)]))
     assert one != two and len(one) <= LONGEST
 
@@ -177,6 +177,12 @@ def test_a_long_name_is_cut_and_stays_its_own(stand_in: Path) -> None:
         (["seed=1", "seed=2"], "names seed twice"),
         (["seed=1,1"], "two runs would be called"),
         (["learning_rate=fast"], "learning_rate=fast is refused"),
+        (["learning_rate=1e-3,0.001"], "two runs would be the same: .*=1e-3, and .*=0.001;"),
+        (["seed=1,2", "lora=all-linear-r16,all-linear-r61"], "no LoRA preset is called 'all-linear-r61'"),
+        (["base=qwen3-0.6b,lama"], "base=lama: no base model is called 'lama'"),
+        (["mixture=icd10cm=1,icd10=1"], "no corpus is called 'icd10'"),
+        (["suite=icd10cm,icd10"], "no suite is called 'icd10'"),
+        (["format=chat,tune"], "no format is called 'tune'"),
     ],
 )
 def test_bad_fields_and_values_are_refused_before_anything_is_trained(
@@ -184,6 +190,28 @@ def test_bad_fields_and_values_are_refused_before_anything_is_trained(
 ) -> None:
     with pytest.raises(MedslmError, match=said):
         sweep.combine([stand_in], sets)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"suite": "icd10"}, "no suite is called 'icd10'"),
+        ({"limit": 0}, "--limit 0: "),
+        ({"config_file": Path("launch.yaml")}, r"--config-file launch\.yaml is not there"),
+    ],
+)
+def test_what_would_fail_each_run_is_refused_before_the_first(stand_in: Path, options: Any, said: str) -> None:
+    with pytest.raises(MedslmError, match=said):
+        sweep_cli.sweep("s", recipe=(stand_in,), runs=stand_in.parent / "runs", **options)
+    assert not (stand_in.parent / "runs").exists()
+
+
+def test_a_log_that_cannot_be_written_is_a_sentence(stand_in: Path) -> None:
+    asked = planned(stand_in, "seed=1")
+    asked.folder.mkdir(parents=True)
+    (asked.folder / "logs").write_text("a file", encoding="utf-8")
+    with pytest.raises(MedslmError, match=r"cannot write .*seed-1\.train\.log"):
+        sweep.run(asked)
 
 
 def test_no_recipe_and_two_recipes_of_one_name_are_refused(stand_in: Path) -> None:
@@ -203,7 +231,7 @@ def test_a_failing_run_is_said_and_the_others_go_on_and_only_it_is_tried_again(s
     assert "toy-lora-seed-13 failed (train): the thirteenth fails" in told
     rows = [line.split() for line in told.splitlines()[2:5]]
     assert [row[2:5] for row in rows] == [["1", "finished", "2"], ["13", "failed", "-"], ["2", "finished", "2"]]
-    assert "1,234" in rows[0] and "0 of 3 runs was judged" in told
+    assert "1,234" in rows[0] and "0 of 3 runs were judged" in told
     assert (asked.folder / "loss.png").stat().st_size > 0 and (asked.folder / "sweep.txt").read_text("utf-8") == told
     sweep.run(asked)
     assert begun(asked) == [1, 2, 1]
@@ -308,15 +336,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory, toy_base: object) -> tuple[P
     recipe = written(folder, suite="icd10cm", stand_in=False)
     text = recipe.read_text(encoding="utf-8").replace("    train.main(RECIPE)\n", PAUSE.lstrip("\n"))
     recipe.write_text(text.replace("max_steps=2", "max_steps=3"), encoding="utf-8")
-    command = real(recipe, folder / "runs", "learning_rate=1e-4", "learning_rate=1e-2", "lora=none-r16")
+    command = real(recipe, folder / "runs", "learning_rate=1e-4", "learning_rate=1e-2", "max_length=5")
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 1, done.stderr  # one lora is not there
+    assert done.returncode == 1, done.stderr  # no row is as short as that
     return recipe, folder / "runs" / "lr", done.stdout
 
 
 def test_two_real_runs_and_a_failing_one_end_in_a_table_with_paired_differences(whole: tuple[Path, Path, str]) -> None:
     _, folder, said = whole
-    assert "toy-lora-lora-none-r16 failed (train): no LoRA preset is called 'none-r16'" in said
+    assert "toy-lora-max-length-5 failed (train): nothing is left of corpus" in said
     assert "less toy-lora-learning-rate-1e-4" in said and "(Holm)" in said
     assert (folder / "sweep.png").stat().st_size > 0
 

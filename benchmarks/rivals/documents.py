@@ -90,5 +90,10 @@ def _kept(path: Path, number: int, longest: int) -> Documents:
     with numpy.load(path) as file:
         ends = numpy.cumsum(file["lengths"])[:-1]
         tokens, masks = numpy.split(file["tokens"].astype("i8"), ends), numpy.split(file["completion"], ends)
-    usable = [number for number, document in enumerate(tokens) if len(document) <= longest][:number]
+    fitting = [place for place, document in enumerate(tokens) if len(document) <= longest]
+    if not fitting:
+        raise SystemExit(f"{path} holds no document of {longest} tokens or less")
+    usable = fitting[:number]
+    over = len(tokens) - len(fitting)
+    print(f"{len(usable)} documents of {path.name}; {over} left out, longer than {longest} tokens")
     return Documents([tokens[one] for one in usable], [masks[one].astype("i1") for one in usable])

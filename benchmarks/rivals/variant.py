@@ -6,6 +6,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 RUNNERS = ("medslm", "trl", "unsloth")
+OURS, THEIRS = ("recompute", "tokens", "documents"), ("recompute", "batch", "accumulate", "packing")
+HAS = {"medslm": OURS, "trl": (*THEIRS, "liger"), "unsloth": THEIRS}
+"""What can be said of each, beside `quantization` and `cap`."""
+
 PRECISIONS = ("none", "nf4", "fp8")
 
 
@@ -85,9 +89,26 @@ def parse(written: str) -> Variant:
     kinds = {field.name: type(field.default) for field in fields(Variant) if field.name not in ("label", "runner")}
     chosen: dict[str, Any] = {}
     for name, _, value in (option.partition("=") for option in options.split(",") if option):
-        if name not in kinds:
-            raise SystemExit(f"{written}: a variant has no '{name}'; it has {', '.join(kinds)}")
-        chosen[name] = bool(int(value)) if kinds[name] is bool else kinds[name](value)
+        known = ("quantization", "cap", *HAS[runner])
+        if name not in known:
+            raise SystemExit(f"{written}: {runner} has no '{name}'; it has {', '.join(known)}")
+        chosen[name] = _value(written, name, value, kinds[name])
     if chosen.get("quantization", "none") not in PRECISIONS:
         raise SystemExit(f"{written}: quantization is one of {', '.join(PRECISIONS)}")
+    if runner == "trl" and chosen.get("quantization") == "fp8":
+        raise SystemExit(f"{written}: TRL has no base in FP8 that learns; quantization is none or nf4")
     return Variant(label, runner, **chosen)
+
+
+def _value(written: str, name: str, value: str, kind: type) -> Any:
+    """What stands behind an equals sign, as the field wants it; numbers are 0 or more, and batches are 1 or more."""
+    try:
+        read = kind(int(value)) if kind is bool else kind(value)
+    except ValueError:
+        raise SystemExit(f"{written}: {name}={value} is no number") from None
+    if kind is bool and value not in ("0", "1"):
+        raise SystemExit(f"{written}: {name}={value}; it is 0 or 1")
+    least = 1 if name in ("batch", "accumulate", "documents") else 0
+    if kind in (int, float) and not least <= read < float("inf"):
+        raise SystemExit(f"{written}: {name}={value}; it is {least} or more")
+    return read

@@ -1,4 +1,4 @@
-"""The command `medslm export`: a run's adapter as files for other programs, kept if they are still the adapter."""
+"""The command `medslm export`: what a run learnt as files for other programs, kept if they still are the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def export(
     data: tuple[str, ...] = (),
     runs: Path = Path("runs"),
 ) -> None:
-    """Merge a run's adapter into its base, write it in a format, read it back, and keep it if it is still the adapter.
+    """Write a run's adapter, merged into its base, or its whole model in a format, read it back, and keep it if it agrees.
 
     Nothing is published; export.json in the folder has every number.
 
@@ -33,29 +33,32 @@ def export(
         out: New folder, which appears whole or not at all.
         type: Of the numbers: of gguf f16, bf16, f32, q8_0, q4_k_m, ...; of compressed-tensors W4A16, W8A16.
         converter: gguf: convert_hf_to_gguf.py (or MEDSLM_LLAMA_CPP); onnx: optimum-cli (or MEDSLM_OPTIMUM).
-        items: Of each task of the run's suite, on which adapter and export are compared.
-        max_drift: Mean divergence from the adapter's predictions, in nats a token; by default the format's own bound.
+        items: Of each task of the run's suite, on which what was learnt and the export are compared.
+        max_drift: Mean divergence from what was learnt, in nats a token; by default the format's own bound.
         max_fall: By how much the share of right answers to those items may fall; by default the format's own bound.
         data: Benchmarks in files, NAME=PATH each, where there is no Hub.
         runs: Folder of the runs.
     """
     from medslm.data import given
+    from medslm.export import outside
     from medslm.export import run as room
     from medslm.export.formats import Options
 
     folder = folder_of(name, runs)
     given.use(data)
     options = Options(type=type, converter=converter)
-    made = room.export(folder, to, out, options, items=items, max_drift=max_drift, max_fall=max_fall)
+    with outside.ended_by_signals():
+        made = room.export(folder, to, out, options, items=items, max_drift=max_drift, max_fall=max_fall)
+    word = "adapter" if made.record["merge"] else "model"
     found = made.record["drift"]
     print(
-        f"Read back by {made.record['loader']}: {found['divergence']:.2g} nats a token from the adapter (bound "
+        f"Read back by {made.record['loader']}: {found['divergence']:.2g} nats a token from the {word} (bound "
         f"{made.record['bound']['drift']:g}), the same first choice at {100 * found['top1']:.1f} % of {found['positions']} "
         f"places, {found['prompts']} prompts"
     )
     for task, score in found["scores"].items():
         print(
-            f"  {task}: adapter {100 * score['adapter']:.1f} %, export {100 * score['export']:.1f} % of {score['items']}"
+            f"  {task}: {word} {100 * score['adapter']:.1f} %, export {100 * score['export']:.1f} % of {score['items']}"
         )
     if served := made.record["served"]:
         print(

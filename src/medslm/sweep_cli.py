@@ -53,6 +53,7 @@ def sweep(
 
     if not NAME.fullmatch(name):
         raise MedslmError(f"a sweep cannot be called '{name}'; use lower case words joined by hyphens")
+    _refuse(suite, limit, config_file)
     given.use(data)
     launcher = (*LAUNCHER, *(() if config_file is None else ("--config_file", str(config_file))))
     combined = combine(recipe, [one for several in sets for one in several], variant)
@@ -66,3 +67,18 @@ def sweep(
     print(f"In {asked.folder}. Next: medslm report {outcomes[0].cell.name} --runs {asked.folder}")
     if any(outcome.status != "finished" for outcome in outcomes):
         raise SystemExit(1)
+
+
+def _refuse(suite: str | None, limit: int | None, config_file: Path | None) -> None:
+    """Raise `MedslmError` for what every run would fail of, after it was trained."""
+    from medslm.data.suites import suites
+    from medslm.errors import MedslmError
+
+    if suite is not None:
+        suites[suite]
+    if limit is not None and limit < 1:
+        raise MedslmError(
+            f"--limit {limit}: runs are judged on that many items a task; give at least 1, or leave it out"
+        )
+    if config_file is not None and not config_file.is_file():
+        raise MedslmError(f"--config-file {config_file} is not there; name one such as recipes/launch/single.yaml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,28 @@ def test_a_missing_column_is_a_sentence_with_the_row_and_what_it_has() -> None:
     with pytest.raises(MedslmError) as refusal:
         next(loading)
     assert str(refusal.value).startswith("row 1 of org/notes has no column examples; it has text, label, note.")
+
+
+def test_a_row_that_its_reader_refuses_is_named_once() -> None:
+    class Placed(dict[str, Any]):
+        place = "notes.jsonl, line 7"
+
+    def examples(row: Row) -> Iterator[Example]:
+        raise MedslmError(row["said"])
+        yield
+
+    rows: list[Row] = [
+        {"said": "options is a text"},
+        Placed(said="options"),
+        Placed(said="notes.jsonl, line 7: options"),
+    ]
+    corpus = Corpus(Rows(tuple(rows), "org/notes"), "mit", "exams", ("said",), examples)
+    told = []
+    for number, row in enumerate(rows):
+        with pytest.raises(MedslmError) as refusal:
+            list(corpus.of_row(number, row))
+        told.append(str(refusal.value))
+    assert told == ["row 0 of org/notes: options is a text", *["notes.jsonl, line 7: options"] * 2]
 
 
 def test_a_corpus_has_no_place_for_a_test_split() -> None:

@@ -90,3 +90,14 @@ def test_a_benchmark_on_the_hub_is_not_asked_for_when_its_file_is_given(
 ) -> None:
     put(monkeypatch, tmp_path, medqa=medqa())
     assert given.paths() and admission.examine("medqa", own=True, limit=3, available=False).missing == {}
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_a_file_without_an_item_says_why_before_any_weight_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, available: bool
+) -> None:
+    first, second, third = medqa(3)
+    put(monkeypatch, tmp_path, medqa=[{**first, "sent1": " "}, {**second, "label": -1}, {**third, "sent1": None}])
+    said = r"no row of benchmark 'medqa' can be asked: the question is empty \(2\), the key is hidden \(1\)"
+    with pytest.raises(MedslmError, match=said):
+        admission.examine("medqa", own=False, limit=None, available=available)

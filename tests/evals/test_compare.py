@@ -191,9 +191,14 @@ def test_seeds_of_one_recipe_are_summarised_and_other_recipes_are_not(tmp_path: 
     assert "mean 62.0 % [57.0, 67.0], standard deviation 2.0" in told
 
 
+def test_the_mean_of_seeds_has_an_interval_within_what_a_share_can_be(tmp_path: Path) -> None:
+    told = compare([judged(tmp_path / f"s{right}", {PRIMARY: marks(right)}, seed=right) for right in (70, 100)])
+    assert "mean 85.0 % [0.0, 100.0], standard deviation 21.2" in told
+
+
 def test_a_trial_says_so(tmp_path: Path) -> None:
     runs = [judged(tmp_path / name, {PRIMARY: marks(50)}, limit=100) for name in ("one", "two")]
-    assert "one was judged on only 100 items a task: a trial, no result." in compare(runs)
+    assert "one was judged on 100 items a task at most: a trial, no result." in compare(runs)
 
 
 def test_answers_that_are_not_those_of_the_scores_are_refused(tmp_path: Path) -> None:

@@ -203,3 +203,13 @@ def test_a_task_measures_what_its_yaml_declares(task: Any) -> None:
     of_yaml = {metric["metric"]: metric["higher_is_better"] for metric in declared["metric_list"]}
     assert of_yaml == {metric.name: metric.higher_is_better for metric in task.metrics}
     assert task.benchmark in benchmarks
+
+
+def test_every_progress_bar_has_a_name(
+    tokenizer: Any, renderer: Renderer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sitting = world.sitting(world.model(), tokenizer, renderer, tmp_path)
+    harness.evaluate(sitting, SUITE, limit=2, tasks=tasks(tmp_path))
+    bars = [bar for bar in capsys.readouterr().err.split("\r") if "%|" in bar]
+    assert bars and not [bar for bar in bars if bar.lstrip()[0].isdigit()]
+    assert any(bar.startswith("lm-eval's requests:") for bar in bars)

@@ -51,6 +51,20 @@ def test_an_interrupted_asking_loses_only_its_last_chunk(tmp_path: Path, capsys:
     assert f"note: 4 of 7 answers were kept in {path} and are not asked again" in capsys.readouterr().err
 
 
+def test_that_answers_were_kept_is_said_once_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one.jsonl", "two.jsonl"):
+        kept.replies(tmp_path / name, KEY, IDS, Answerer())
+    for name in ("one.jsonl", "two.jsonl"):
+        again = kept.Kept(tmp_path / name, KEY)
+        again.answers(IDS[:2], Answerer())
+        again.answers(IDS, Answerer())
+        assert again.reused == len(IDS)
+    assert capsys.readouterr().err == (
+        f"note: 2 of 2 answers were kept in {tmp_path / 'one.jsonl'} and are not asked again; nor are others that are kept "
+        "in that folder\n"
+    )
+
+
 @pytest.mark.parametrize("cut", [1, 5, 18])
 def test_a_torn_last_line_is_said_and_asked_again(tmp_path: Path, cut: int, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "r.jsonl"

@@ -81,6 +81,8 @@ UNREADABLE = [
     ("1,5", NOTHING),  # one and a half in Europe, one and five elsewhere
     ("1,234,56", NOTHING),
     ("x = 5/0", NOTHING),
+    ("1" * 5000, NOTHING),  # a model that came to no end
+    ("1/" + "9" * 5000, NOTHING),
     ("The answer is not known", NOTHING),
 ]
 

@@ -127,6 +127,7 @@ def test_rules_of_the_parser_are_counted() -> None:
     [
         (SHARE, 0.5, "accuracy of item 7 of exam is 0.5, but its unit is share"),
         (VALUE, float("nan"), "rouge of item 7 of exam is nan, but its unit is value"),
+        (VALUE, 1.2, "rouge of item 7 of exam is 1.2, but its bounds are 0 and 1"),
     ],
 )
 def test_a_measure_that_its_unit_forbids_is_refused(metric: Metric, value: float, said: str) -> None:

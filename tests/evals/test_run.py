@@ -23,6 +23,7 @@ from medslm.evals.harness import Judged, Outcome
 from medslm.evals.results import Protocol
 from medslm.evals.scores import Exam
 from medslm.evals.study import Case, Study
+from medslm.models import load
 
 LIMIT = 3
 
@@ -48,9 +49,9 @@ def test_a_finished_run_gets_its_scores(finished: Path) -> None:
     assert path == finished / "scores.json"
     told = json.loads(path.read_text(encoding="utf-8"))
     assert list(told) == [
-        *("schema", "name", "base", "format", "fingerprint", "template_hash", "adapter_sha256", "suite", "limit"),
-        *("lm_eval", "packages", "hardware", "engine", "missing", "notes", "results", "subjects", "changed"),
-        *("unparseable", "rules", "left_out", "cut", "picks", "studies", "told", "seconds", "reused"),
+        *("schema", "name", "base", "base_revision", "format", "fingerprint", "template_hash", "adapter_sha256"),
+        *("suite", "limit", "lm_eval", "packages", "hardware", "engine", "missing", "notes", "results", "subjects"),
+        *("changed", "unparseable", "rules", "left_out", "cut", "picks", "studies", "told", "seconds", "reused"),
     ]
     assert (told["schema"], told["name"], told["limit"], told["fingerprint"]) == (2, "toy-run", None, "f" * 64)
     assert told["hardware"] == {"device": "cpu", "gpu": None, "dtype": "float32", "batch_size": 2}
@@ -130,9 +131,17 @@ def test_a_run_that_was_never_started_says_what_writes_it(tmp_path: Path) -> Non
         run.evaluate_run(tmp_path / "nobody")
 
 
-def test_a_limit_of_no_items_is_refused(finished: Path) -> None:
-    with pytest.raises(MedslmError, match=r"judged on 0 of \d+ items"):
-        run.evaluate_run(finished, limit=0)
+@pytest.mark.parametrize(
+    ("how", "said"), [({"limit": 0}, "judged on 0 items a task"), ({"batch_size": 0}, "batches of 0 prompts")]
+)
+def test_a_limit_or_batches_of_nothing_are_refused_before_any_weight_is_loaded(
+    finished: Path, how: dict[str, int], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "model", lambda *_: pytest.fail("loaded"))
+    with pytest.raises(MedslmError, match=said):
+        run.evaluate_run(finished, **how)
+    with pytest.raises(MedslmError, match=said):
+        run.evaluate_base("smollm2-135m-instruct", finished, "icd10cm", **how)
 
 
 def outcomes(correct: list[int], prompt: str = "prompt") -> Judged:
@@ -231,6 +240,11 @@ def test_an_evaluation_that_is_made_again_asks_nothing_and_says_so(
     second = scores.read(run.evaluate_run(finished, "quick"), "")
     assert second["results"] == first["results"] and second["reused"] == {"as-trained": 12}
     assert "6 of 6 answers were kept in" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_scores_name_the_weights_of_the_base(finished: Path) -> None:
+    assert scores.read(run.evaluate_run(finished, "quick"), "")["base_revision"] == world.REVISION
 
 
 @pytest.mark.usefixtures("quick")

@@ -17,6 +17,7 @@ from medslm.data.formats.render import Renderer
 from medslm.data.suite import Suite
 from medslm.data.suites import suites
 from medslm.data.suites.exams import EXAMS
+from medslm.errors import MedslmError
 from medslm.evals import harness, sitting
 from medslm.evals.engine import Engine
 from medslm.evals.harness import Outcome
@@ -54,6 +55,20 @@ def test_one_pass_over_both_sides_gives_what_two_passes_give(
     picks = [[outcome.pick for outcome in of.outcomes["medqa"]] for of in together.values()]
     before = [[outcome.before for outcome in of.outcomes["medqa_shuffled"]] for of in together.values()]
     assert picks == before and picks[0] != picks[1]  # each side is asked again after its own answers
+
+
+def test_an_adapter_whose_weights_are_no_numbers_is_a_sentence_and_nothing_is_kept(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(monkeypatch, tmp_path, medqa=medqa(LIMIT))
+    broken = world.adapted()
+    for name, weight in broken.named_parameters():
+        if "lora_B" in name:
+            weight.data.fill_(float("nan"))
+    with pytest.raises(MedslmError, match="the adapter gives the log-probability nan to an answer"):
+        judge(broken, tokenizer, suites["medqa"], tmp_path / "broken", sides=world.both(broken))
+    lines = (tmp_path / "broken" / sitting.LIKELIHOODS).read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1  # its key
 
 
 def test_each_prompt_is_read_once_for_both_sides(
@@ -123,8 +138,7 @@ def test_an_evaluation_that_was_killed_asks_only_for_the_rest(
     adapted = world.adapted()
     resumed = judge(adapted, tokenizer, suite, folder, sides=world.both(adapted))
     told = capsys.readouterr().err
-    for file, count in (("likelihoods", LIMIT), ("replies", BATCH)):
-        assert f"note: {count} of {LIMIT} answers were kept in {folder / file}.jsonl and are not asked again" in told
+    assert f"note: {LIMIT} of {LIMIT} answers were kept in {folder}/likelihoods.jsonl and are not asked again" in told
     assert len({prompt for prompt, _ in asked["score_sides"]}) == LIMIT  # the shuffled questions only
     assert len(asked["replies"]) == LIMIT - BATCH + LIMIT  # the rest of the base's, and the adapter's
     fresh = judge(adapted, tokenizer, suite, tmp_path / "fresh", sides=world.both(adapted))

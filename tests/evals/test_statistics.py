@@ -186,3 +186,8 @@ def test_a_share_and_an_average_carry_their_n() -> None:
         "n": 263,
     }
     assert statistics.average([1.0, 2.0, 3.0]).n == 3
+
+
+def test_the_interval_of_an_average_is_cut_where_no_mean_can_lie() -> None:
+    whole, cut = statistics.average([0.1, 0.9, 0.95]), statistics.average([0.1, 0.9, 0.95], 0, 1)
+    assert whole.low < 0 and whole.high > 1 and (cut.low, cut.value, cut.high) == (0, whole.value, 1)

@@ -137,10 +137,10 @@ def test_the_columns_line_up() -> None:
 
 def test_an_interval_that_holds_zero_shows_no_difference_whatever_p_says() -> None:
     found = {"value": 0.1, "ci95": [-0.01, 0.2], "n": 9, "p": 0.01}
-    assert table.verdict(found) == statistics.NO_DIFFERENCE
-    assert table.verdict({**found, "ci95": [0.01, 0.2], "p": 0.05}) == statistics.NO_DIFFERENCE
+    assert statistics.recorded_verdict(found) == statistics.NO_DIFFERENCE
+    assert statistics.recorded_verdict({**found, "ci95": [0.01, 0.2], "p": 0.05}) == statistics.NO_DIFFERENCE
 
 
 def test_a_trial_says_so() -> None:
-    assert "Only 5 items a task were judged" in table.markdown(scores(limit=5))
+    assert "At most 5 items a task were judged" in table.markdown(scores(limit=5))
     assert "trial" not in table.markdown(scores())

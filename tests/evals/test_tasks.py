@@ -220,6 +220,14 @@ def test_a_given_file_is_what_the_benchmark_is_read_from(tmp_path: Path, monkeyp
     assert given.benchmark("medmcqa") is benchmarks["medmcqa"]
 
 
+def test_a_row_of_a_given_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = medqa(2)
+    rows[1]["label"] = 9
+    put(monkeypatch, tmp_path, medqa=rows)
+    with pytest.raises(MedslmError, match=r"medqa\.jsonl, line 2: the key of the question .* is 9"):
+        list(given.read(given.benchmark("medqa")))
+
+
 def pubmed(number: int) -> dict[str, Any]:
     return {"PMID": str(number), "QUESTION": f"Is it {number}?", "CONTEXTS": ["So."], "final_decision": "yes"}
 

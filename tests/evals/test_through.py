@@ -110,7 +110,7 @@ def test_a_server_that_dies_half_way_costs_nothing_that_was_answered(
 ) -> None:
     server.dies_after = 75  # 68 tell likelihoods, checks before them included; some replies are written
     with pytest.raises(
-        MedslmError, match=r"is it running\?.* \d+ answers are kept in .*the same command asks for the rest"
+        MedslmError, match=r"whether it is running.* \d+ answers are kept in .*the same command asks for the rest"
     ):
         served(judged)
     kept = judged / "engines" / "openai" / "eval" / "quick" / "as-served"

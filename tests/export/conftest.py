@@ -76,3 +76,17 @@ def make_run(toy_base: Base) -> MakeRun:
 def run(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     return make_run(tmp_path_factory.mktemp("runs") / "toy-run")
+
+
+@pytest.fixture
+def whole_run(toy_base: Base, tmp_path: Path) -> Path:
+    """A finished run of all weights, kept in bfloat16."""
+    folder = tmp_path / "runs" / "toy-run"
+    model = load.model(dataclasses.replace(toy_base), wanted="float32")
+    for weight in model.parameters():
+        weight.data += 0.01
+    model.to(torch.bfloat16).save_pretrained(str(folder / "model"))
+    load.tokenizer(toy_base).save_pretrained(str(folder / "model"))
+    told = record(toy_base) | {"weights": "model/model.safetensors"}
+    files.write_json(folder / "run.json", json.loads(json.dumps(told)))
+    return folder

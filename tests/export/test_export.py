@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 import torch
 from peft import PeftModel
@@ -191,6 +196,98 @@ def test_a_folder_that_holds_something_is_left_alone(run: Path, tmp_path: Path) 
     with pytest.raises(MedslmError, match="exists already"):
         export(run, "safetensors", tmp_path, items=9)
     assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "years of work"
+
+
+def test_a_run_of_all_weights_is_exported_as_it_is(whole_run: Path, tmp_path: Path, toy_base: Base) -> None:
+    made = export(whole_run, "safetensors", tmp_path / "out", items=9)
+    learnt = AutoModelForCausalLM.from_pretrained(whole_run / "model", dtype=torch.float32)
+    alone = AutoModelForCausalLM.from_pretrained(made.folder, dtype="auto")
+    ids = torch.arange(40)[None]
+    assert alone.dtype == torch.bfloat16
+    torch.testing.assert_close(alone.float()(ids).logits, learnt(ids).logits)
+    assert (learnt(ids).logits - load.model(toy_base, wanted="float32")(ids).logits).abs().max() > 0.1
+    assert made.record["merge"] is None and made.record["drift"]["divergence"] == 0
+    assert made.record["adapter_sha256"] == files.sha256(whole_run / "model" / "model.safetensors")
+    assert "with all of its weights trained" in (made.folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_one_wrong_matrix_of_a_whole_model_is_caught(whole_run: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    kept = merge.save
+
+    def wrong(subject: Any, merged: Any, folder: Path) -> None:
+        corrupted(merged)
+        kept(subject, merged, folder)
+
+    monkeypatch.setattr(merge, "save", wrong)
+    with pytest.raises(MedslmError, match="toy-run as safetensors is not the model any more"):
+        export(whole_run, "safetensors", tmp_path / "new" / "out", items=9, max_drift=0)
+    assert hidden(tmp_path / "new") == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [({"start": ""}, "was pretrained, and no exam tells"), ({"suite": ""}, r"has no suite.*train it with --suite")],
+)
+def test_a_run_that_no_exam_judges_is_refused(recipe: Any, said: str, whole_run: Path, tmp_path: Path) -> None:
+    told = json.loads((whole_run / "run.json").read_text(encoding="utf-8"))
+    files.write_json(whole_run / "run.json", told | {"recipe": told["recipe"] | recipe})
+    with pytest.raises(MedslmError, match=said):
+        export(whole_run, "safetensors", tmp_path / "out", items=9)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"items": 0}, "--items 0"),
+        ({"items": 9, "max_drift": float("nan")}, "--max-drift nan is no bound"),
+        ({"items": 9, "max_fall": -0.1}, r"--max-fall -0\.1 is no bound"),
+    ],
+)
+def test_a_bound_that_is_none_is_refused_before_anything_is_read(
+    options: Any, said: str, run: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(merge, "learnt", lambda subject: pytest.fail("the weights were loaded"))
+    with pytest.raises(MedslmError, match=said):
+        export(run, "safetensors", tmp_path / "out", **options)
+
+
+SLOW = """
+import os, pathlib, sys, time
+pathlib.Path(sys.argv[sys.argv.index("--outfile") + 1]).write_bytes(b"GGUF")
+pathlib.Path({marker!r}).write_text(str(os.getpid()))
+time.sleep(600)
+"""
+EXPORT = """
+from medslm import environment
+environment.prepare()
+from pathlib import Path
+from medslm.errors import as_exit_code
+from medslm.export_cli import export
+with as_exit_code():
+    export({name!r}, to="gguf", out=Path({out!r}), converter=Path({script!r}), items=9, runs=Path({runs!r}))
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_an_export_that_is_ended_leaves_nothing_and_ends_the_converter(sent: int, run: Path, tmp_path: Path) -> None:
+    marker, script, out = tmp_path / "marker", tmp_path / "convert.py", tmp_path / "new" / "out"
+    script.write_text(SLOW.format(marker=str(marker)), encoding="utf-8")
+    code = EXPORT.format(name=run.name, out=str(out), script=str(script), runs=str(run.parent))
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=said, stderr=said)
+        try:
+            deadline = time.monotonic() + 120
+            while not (marker.is_file() and marker.read_text()):
+                assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "said").read_text()
+                time.sleep(0.05)
+            assert hidden(tmp_path / "new")  # half an export
+            process.send_signal(sent)
+            assert process.wait(30) != 0
+        finally:
+            process.kill()
+            process.wait()
+    assert hidden(tmp_path / "new") == []
+    assert not psutil.pid_exists(int(marker.read_text()))
 
 
 def test_an_unknown_format_names_those_there_are(run: Path, tmp_path: Path) -> None:

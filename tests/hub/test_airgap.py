@@ -150,6 +150,7 @@ def test_a_bundle_holds_what_the_recipe_needs_and_says_what_it_does_not(made: Ma
     left_out = made.said["left_out"]
     assert "install the package there" in left_out["pypi:simple-icd-10-cm"]
     assert "is not on the Hub" in left_out["qiaojin/PubMedQA (pubmedqa)"]
+    assert not [name for name in left_out if name.startswith("medslm:")]  # what this package carries is there already
     assert not [path for path in made.bundle.rglob("*") if path.is_symlink()]
     assert [path.name for path in made.bundle.parent.iterdir()] == ["bundle"]
     commits = json.loads((made.bundle / "bundle.json").read_text(encoding="utf-8"))["datasets"]

@@ -76,6 +76,11 @@ def published(hub: HubServer, run: Path, name: str, **changes: bytes | None) -> 
     return hub.commit(f"alice/{name}", content).oid
 
 
+def _upper(line: bytes) -> bytes:
+    """A line of checksums as Windows' programs write it."""
+    return line[:64].upper() + line[64:]
+
+
 @pytest.fixture(scope="module")
 def pulled(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Path]) -> Iterator[Outcome]:
     """One process that pulls many repositories, each with a trouble of its own."""
@@ -95,6 +100,9 @@ def pulled(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Pat
         published(hub, runs[0], "edited", README__md=b"---\nbase_model: alice/base\n---\nanother card\n")
         published(hub, runs[0], "lacking", scores__json=None)
         published(hub, runs[0], "unsummed", SHA256SUMS=None)
+        published(hub, runs[0], "garbled", SHA256SUMS=b"\xff\xfe and no sums\n")
+        sums = bundle.collect(runs[0]).sums
+        published(hub, runs[0], "shouting", SHA256SUMS=b"\r\n".join(_upper(line) for line in sums.splitlines()))
         published(hub, runs[0], "outage")
         hub.faults.add("GET /api/models/alice/outage", status=503, times=99)
         published(hub, runs[0], "secret")
@@ -106,7 +114,7 @@ def pulled(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Pat
             hub.commit(f"alice/{name}", files)
         hub.create("alice/notes", "datasets")
         names = ["toy", "damaged-large", "damaged-large", "damaged-small", "damaged-small", "busy", "edited", "lacking"]
-        names += ["unsummed", "outage", "secret", "gated", "base", "odd", "notes", "nothing"]
+        names += ["garbled", "shouting", "unsummed", "outage", "secret", "gated", "base", "odd", "notes", "nothing"]
         orders: list[dict[str, Any]] = [{"repo_id": f"alice/{name}"} for name in names]
         orders += [{"repo_id": "alice/toy", "revision": first}, {"repo_id": "alice/busy", "revision": "v9"}]
         said = run_client(hub, folder, pull_all, token=hub.token("bob"), orders=orders)
@@ -149,6 +157,7 @@ def test_a_download_that_the_hub_refuses_for_a_moment_is_tried_again(pulled: Out
     [
         ("edited", "changed: README.md"),
         ("lacking", "missing: scores.json"),
+        ("garbled", "line 1 of SHA256SUMS of alice/garbled"),
         ("outage", "the Hub is out of order (503"),
         ("secret", "no such repository, or it is private"),
         ("nothing", "no such repository, or it is private"),
@@ -168,6 +177,10 @@ def test_a_revision_that_is_not_there_is_named(pulled: Outcome) -> None:
 
 def test_a_repository_without_checksums_of_its_own_is_checked_against_the_hub(pulled: Outcome) -> None:
     assert pulled.last("unsummed")["files"] == 9
+
+
+def test_checksums_in_capitals_are_checksums(pulled: Outcome) -> None:
+    assert (pulled.last("shouting")["files"], pulled.last("shouting")["unlisted"]) == (10, [])
 
 
 @pytest.mark.parametrize("how", ["HF_HUB_OFFLINE", "HF_ENDPOINT"])

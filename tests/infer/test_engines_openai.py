@@ -172,7 +172,7 @@ def test_a_server_that_is_down_is_said(toy_base: Base) -> None:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
     with CompletionServer() as server:
         down = engine(server, toy_base, url=url)
-    with pytest.raises(MedslmError, match="is it running"):
+    with pytest.raises(MedslmError, match="whether it is running"):
         down.generate([PROMPT], LIMITS)
 
 

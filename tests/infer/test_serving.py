@@ -21,7 +21,7 @@ from medslm.errors import MedslmError
 from medslm.infer import llama_cpp, serving
 from medslm.infer.serving import Subject
 from medslm.models.base import Base, bases
-from medslm.serve_cli import _subject
+from medslm.serve_cli import _subject, serve
 
 FOREIGN = """
 import sys
@@ -114,6 +114,46 @@ def test_each_install_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         serving.choose(Subject("smollm2-135m-instruct", bases["smollm2-135m-instruct"]))
     for line in ("pip install vllm", "pip install xllamacpp", "pip install 'transformers[serving]'"):
         assert line in str(told.value)
+
+
+def test_a_run_is_found_by_its_folder_too(adapter: Subject, tmp_path: Path) -> None:
+    assert _subject(str(tmp_path / "runs" / "tuned"), None, tmp_path / "nowhere") == adapter
+
+
+def test_a_run_of_all_weights_is_served_from_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, "vllm", "transformers")
+    (tmp_path / "whole" / "model").mkdir(parents=True)
+    for name in ("run.json", "model/config.json"):
+        (tmp_path / "whole" / name).write_text("{}", encoding="utf-8")
+    subject = _subject("whole", None, tmp_path)
+    plan = serving.choose(subject)[1].plan(subject, "127.0.0.1", 8000)
+    assert plan.command[:3] == ["/bin/vllm", "serve", str(tmp_path / "whole" / "model")] and plan.model == "whole"
+
+
+def test_a_run_that_has_left_nothing_yet_is_not_called_absent(tmp_path: Path) -> None:
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "run.json").write_text('{"status": "running"}', encoding="utf-8")
+    with pytest.raises(MedslmError, match="has left nothing to serve yet"):
+        _subject("begun", None, tmp_path)
+
+
+def test_an_adapter_that_names_no_base_is_refused(adapter: Subject, tmp_path: Path) -> None:
+    assert adapter.adapter is not None
+    (adapter.adapter / "adapter_config.json").write_text('{"r": 8}', encoding="utf-8")
+    with pytest.raises(MedslmError, match="names no base_model_name_or_path"):
+        _subject("tuned", None, tmp_path / "runs")
+
+
+def test_an_export_that_no_server_reads_is_refused(tmp_path: Path) -> None:
+    export(tmp_path / "onnx", "config.json", "model.onnx")
+    with pytest.raises(MedslmError, match=r"neither GGUF nor safetensors \(but config\.json, model\.onnx\)"):
+        _subject("tuned", tmp_path / "onnx", tmp_path)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_port_that_nobody_could_be_told_is_refused(port: int) -> None:
+    with pytest.raises(MedslmError, match=f"--port {port} is no port"):
+        serve("smollm2-135m-instruct", port=port)
 
 
 @pytest.mark.parametrize(

@@ -247,3 +247,9 @@ def test_registering_twice_changes_nothing() -> None:
     attention.register()
     attention.register()
     assert AttentionInterface()[attention.NAME] is attention.attend
+
+
+def test_a_model_whose_tokens_see_those_that_follow_is_caught_where_nothing_is_packed() -> None:
+    attention.prove_order(toy_bases.build("llama"))
+    with pytest.raises(MedslmError, match="tokens of this bert model see those that follow"):
+        attention.prove_order(toy_bases.build("bert", is_decoder=False))

@@ -13,6 +13,7 @@ from medslm.errors import MedslmError
 from medslm.models import load
 from medslm.models.base import Base
 from medslm.models.lora import Lora
+from medslm.models.source import Source
 
 SMALL = Lora(r=4, lora_alpha=8)
 
@@ -164,3 +165,47 @@ def test_a_folder_without_an_adapter_is_a_sentence(toy_base: Base, tmp_path: Pat
     (tmp_path / "adapter_model.bin").write_bytes(b"a pickle")
     with pytest.raises(MedslmError, match="holds no adapter"):
         load.with_adapter(load.model(toy_base), tmp_path)
+
+
+def published(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
+    """The files of `folder` as those of a base on the Hub."""
+    monkeypatch.setattr(load.source, "find", lambda base: Source("hub", folder, "0" * 40))
+    return Base("org/odd", license="mit")
+
+
+def test_a_base_that_does_not_write_from_left_to_right_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import T5Config
+
+    T5Config(d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2).save_pretrained(tmp_path)
+    with pytest.raises(MedslmError, match="org/odd is a t5 model, which does not write text from left to right"):
+        load.model(published(tmp_path, monkeypatch))
+
+
+def test_a_base_whose_files_cannot_be_read_is_a_sentence(
+    toy_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    folder = tmp_path / "base"
+    shutil.copytree(load.source.find(toy_base).folder, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    odd = published(folder, monkeypatch)
+    with pytest.raises(MedslmError, match=r"the model of org/odd cannot be loaded \(.*\); choose another base"):
+        load.model(odd)
+    (folder / "tokenizer.json").write_text("{", encoding="utf-8")
+    with pytest.raises(MedslmError, match="tokenizer of org/odd cannot be loaded"):
+        load.tokenizer(odd)
+    (folder / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(MedslmError, match="configuration of org/odd cannot be loaded"):
+        load.config(odd)
+
+
+def test_layers_that_peft_has_no_adapter_for_are_a_sentence() -> None:
+    from transformers import MambaConfig, MambaForCausalLM
+
+    model = MambaForCausalLM(MambaConfig(hidden_size=8, num_hidden_layers=1, vocab_size=9, state_size=4))
+    with pytest.raises(MedslmError, match="no such adapter for a mamba model"):
+        load.with_new_adapter(model, SMALL)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from medslm.errors import MedslmError
 from medslm.recipe import Sft
-from medslm.train.launch import parse
+from medslm.train import supervised
+from medslm.train.launch import main, parse
 
 RECIPE = Sft(name="toy", base="base", lora="lora", mixture={"one": 1.0}, suite="suite")
 
@@ -92,3 +95,17 @@ def test_a_gate_cannot_be_misspelt(options: list[str], said: str, capsys: pytest
 def test_a_licence_for_what_is_not_in_the_mixture_is_a_sentence() -> None:
     with pytest.raises(MedslmError, match="licenses=two; it must be one of the mixture: one"):
         parse(RECIPE, ["--licenses", "two=mit"])
+
+
+def test_an_interrupt_is_a_line_and_the_status_that_a_shell_gives_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(recipe: Sft, folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(supervised, "train", interrupted)
+    monkeypatch.setattr("sys.argv", ["recipe.py"])
+    with pytest.raises(SystemExit) as stopped:
+        main(RECIPE)
+    assert stopped.value.code == 130
+    assert "interrupted; the same command goes on from the last checkpoint" in capsys.readouterr().err

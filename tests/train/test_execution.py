@@ -45,7 +45,7 @@ def gpt2(monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import GPT2Config
 
     small = GPT2Config(n_embd=8, n_layer=2, n_head=2, vocab_size=9, n_positions=1024)
-    monkeypatch.setattr(execution.AutoConfig, "from_pretrained", lambda folder: small)
+    monkeypatch.setattr(execution.load, "config", lambda base: small)
 
 
 def card(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
@@ -53,6 +53,7 @@ def card(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     monkeypatch.setattr(load, "device", lambda: "cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, free))
+    monkeypatch.setattr(memory, "arithmetic", lambda: 784e12)
 
 
 def test_an_example_longer_than_the_base_reads_is_refused() -> None:

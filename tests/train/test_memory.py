@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from medslm.errors import MedslmError
-from medslm.models import attention, fast, load, shapes
+from medslm.models import attention, fast, load, shapes, varlen
 from medslm.models.base import resolve
 from medslm.models.lora import Lora, loras
 from medslm.models.passes import lay
@@ -366,3 +366,69 @@ def test_dropout_and_fp8_are_counted_where_the_mlp_has_them() -> None:
     assert widths(plain, "fp8") == 1
     assert widths(dropped) == 2
     assert widths(dataclasses.replace(dropped, target_modules=("q_proj", "v_proj"))) == 0
+
+
+def test_a_slow_card_had_rather_start_more_passes_than_compute_anything_twice() -> None:
+    fast, slow = (planned("llama-3.2-3b", 8, arithmetic=arithmetic) for arithmetic in (784e12, 71e12))
+    assert sum(slow.levels) < sum(fast.levels)
+    assert slow.passes > fast.passes
+    assert slow.seconds > 4 * fast.seconds
+
+
+def test_the_arithmetic_of_a_device_is_measured_on_it() -> None:
+    once, again = (card.arithmetic("cpu", width) for width in (256, 512))
+    assert 1e8 < once < 1e14
+    assert 1e8 < again < 1e14
+
+
+def test_experts_are_counted_for_each_that_a_token_goes_through() -> None:
+    """What autograd keeps of a layer of gpt-oss, but for attention, whose CPU path keeps more than a GPU's kernel."""
+    config = toy_config("gpt_oss", num_local_experts=4, num_experts_per_tok=3)
+    counted = memory.Shape.of(config)
+    assert counted.experts == 3
+    model = load.with_new_adapter(AutoModelForCausalLM.from_config(config), loras["attention-r16"]).train()
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    experts = model.base_model.model.model.layers[1].mlp.experts
+    kept: dict[int, int] = {}
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        storage = saved.untyped_storage()
+        kept.update({} if storage.data_ptr() in weights else {storage.data_ptr(): storage.nbytes()})
+        return saved
+
+    states, shares = torch.randn(40, 64, requires_grad=True), torch.rand(40, 3, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        experts(states, torch.randint(0, 4, (40, 3)), shares)
+    one = need.EXPERT_MLP * counted.intermediate + need.EXPERT_HIDDEN * counted.hidden
+    assert sum(kept.values()) == pytest.approx(40 * 3 * 4 * one, rel=0.05)
+    dense = dataclasses.replace(counted, experts=0)
+    more = [Job(shape, R16, "none").saved[0] for shape in (counted, dense)]
+    assert more[0] - more[1] == 2 * (3 * one - need.COMPOSED_MLP * counted.intermediate)
+    assert counted.multiplied > dense.multiplied
+
+
+def test_scores_that_attention_keeps_are_counted_by_the_longest_row() -> None:
+    config = toy_config("gpt_oss", num_local_experts=4, num_experts_per_tok=3)
+    counted = memory.Shape.of(config)
+    assert counted.scores
+    assert not shape("llama-3.2-3b").scores
+    short, long = (Job(counted, R16, "none", longest=longest) for longest in (100, 1000))
+    assert long.saved[0] - short.saved[0] == 900 * need.SCORE_BYTES * counted.heads
+    assert long.saved[3] == short.saved[3], "what is recomputed is not kept"
+    sizes = [memory.least(Job(counted, R16, "none"), tokens) for tokens in (512, 1024, 2048)]
+    assert sizes[2] - sizes[1] > 2 * (sizes[1] - sizes[0]), "a row of twice the tokens has four times the pairs"
+    assert memory.least(Job(counted, R16, "none", longest=4096), 1024) == sizes[1]
+
+
+def test_attention_with_sinks_keeps_a_share_of_each_pair_twice() -> None:
+    query, key, value = (torch.randn(24, heads, 16, dtype=torch.bfloat16, requires_grad=True) for heads in (4, 2, 2))
+    kept: dict[int, int] = {}
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        if saved.shape[-2:] in ((24, 24), (24, 25)) and saved.dtype != torch.bool:
+            kept[saved.untyped_storage().data_ptr()] = saved.untyped_storage().nbytes()
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        varlen.isolated(query, key, value, torch.tensor([0, 24], dtype=torch.int32), 24, 0.25, sinks=torch.zeros(4))
+    assert sum(kept.values()) == pytest.approx(need.SCORE_BYTES * 4 * 24 * 24, rel=0.05)

@@ -198,3 +198,33 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 
     with pytest.raises(RuntimeError, match="illegal"):
         Pace(Frozen(), 100, (0,), False, 10).compute(small(5), compute, lambda: None)
+
+
+def test_the_hosts_memory_running_out_is_backed_off_from_as_well(
+    whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """torch has no class for it: what its allocator says is the only sign."""
+    honest = fast.total_loss
+
+    def total_loss(model: Any, one: Pass) -> torch.Tensor:
+        if one.tokens > 512:
+            torch.empty(2**60, dtype=torch.uint8)
+        return honest(model, one)
+
+    monkeypatch.setattr(supervised.fast, "total_loss", total_loss)
+    robbed = run(tmp_path / "run")
+    assert curve(robbed) == pytest.approx(curve(whole), rel=2e-4)
+    assert robbed["speed"]["backed_off"] == ["2,048 -> 1,024 tokens in a pass", "1,024 -> 512 tokens in a pass"]
+    assert "this machine's memory did not suffice" in capsys.readouterr().out
+
+
+def test_layers_that_recompute_all_or_nothing_are_not_tried_at_levels_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    thief(monkeypatch, lambda one: False)
+    with pytest.raises(MedslmError, match="does not suffice for one example"):
+        run(tmp_path / "run", packing=False, lora="all-linear-dora-r16")
+    said = [line for line in capsys.readouterr().out.splitlines() if "did not suffice" in line]
+    assert [line.split(": ")[1] for line in said] == [
+        "every layer recomputes at level 3 of 3 or above; the step is computed again"
+    ]

@@ -60,9 +60,13 @@ class Corpus:
             )
 
     def of_row(self, number: int, row: Row) -> Iterator[Example]:
-        """The examples of one row. Raises `MedslmError` for a row of another shape, and `Skip`."""
+        """The examples of one row. Raises `MedslmError` for a row of another shape, which it names, and `Skip`."""
         self.check(number, row)
-        yield from self.examples(row)
+        try:
+            yield from self.examples(row)
+        except MedslmError as error:
+            place = getattr(row, "place", f"row {number} of {self.source.name}")  # rows of files know where they stand
+            raise (error if place in str(error) else MedslmError(f"{place}: {error}")) from None
 
     def load(self, skipped: dict[str, int] | None = None) -> Iterator[Example]:
         """Yield every example; rows left out are counted by reason in `skipped`."""

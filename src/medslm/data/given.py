@@ -77,14 +77,19 @@ def read(record: Benchmark, left_out: Counter[str] | None = None) -> Iterator[tu
         except Skip as why:
             if left_out is not None:
                 left_out[str(why)] += 1
+        except MedslmError as error:
+            place = _place(row, number, record)
+            raise (error if place in str(error) else MedslmError(f"{place}: {error}")) from None
         except KeyError as error:
-            if isinstance(error, MedslmError):
-                raise
-            place = row.place if isinstance(row, Located) else f"row {number} of {record.source.name}"
+            place = _place(row, number, record)
             raise MedslmError(
                 f"{place} has no column {error.args[0]}; it has {named(tuple(row))}. The data has another shape than the "
                 "benchmark's dataset on the Hub: rename its columns, or pin an older revision"
             ) from error
+
+
+def _place(row: Row, number: int, record: Benchmark) -> str:
+    return row.place if isinstance(row, Located) else f"row {number} of {record.source.name}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,10 @@ without its options, each of which is a way to go on."""
 
 Unit = Literal["share", "value"]
 """Of a metric: something that holds (1) or does not (0) for an item, or any number."""
+
+
+ROUNDING = 1e-9
+"""A mean of many parts may lie so far beyond its bounds."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,20 @@ class Metric:
 
     unit: Unit = "share"
     """Shares are told in per cent, with Wilson's interval and McNemar's test; values as they are, with a bootstrap."""
+
+    bounds: tuple[float, float] = (0.0, 1.0)
+    """What it can be for an item, and its mean: no interval leaves them, and another value stops the evaluation."""
+
+    def forbids(self, value: float) -> str | None:
+        """Why it cannot have this value, if it cannot."""
+        least, most = self.bounds
+        if not math.isfinite(value):
+            return f"unit is {self.unit}: leave it out where it is undefined"
+        if self.unit == "share" and value not in (0, 1):
+            return "unit is share: 0 or 1; call its unit 'value'"
+        if not least - ROUNDING <= value <= most + ROUNDING:
+            return f"bounds are {least:g} and {most:g}: give the suite's record of it others"
+        return None
 
 
 @dataclass(frozen=True)

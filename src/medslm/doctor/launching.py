@@ -107,12 +107,13 @@ def disk(recipe: Sft, runs: Path, cache: Path, here: bool) -> Iterator[Finding]:
         yield Finding("disk", f"the sizes of {recipe.base} are not known here, so that its disk is not planned")
         return
     needed = checkpoint.space(found.trainable) + 4 * found.trainable
-    yield _room("disk of the run", runs, needed, "checkpoints and adapter")
+    yield room("disk of the run", runs, needed, "checkpoints and adapter")
     if not here:
-        yield _room("disk of the base", cache, 2 * found.all, f"the weights of {recipe.base} in 16 bits")
+        yield room("disk of the base", cache, 2 * found.all, f"the weights of {recipe.base} in 16 bits")
 
 
-def _room(what: str, folder: Path, needed: int, of: str) -> Finding:
+def room(what: str, folder: Path, needed: int, of: str) -> Finding:
+    """What is written into a folder against what is free there; a failure if it does not fit."""
     free = shutil.disk_usage(nearest(folder)).free
     told = f"{needed / GIB:.2f} GiB for {of}; {free / GIB:,.1f} GiB free in {folder}"
     if needed > free:

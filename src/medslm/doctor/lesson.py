@@ -44,7 +44,7 @@ def benchmarks(suite: str) -> tuple[list[str], list[Finding]]:
 
 def findings(recipe: Lesson, built: Rows, renderer: Renderer, tokenizer: Any) -> Iterator[Finding]:
     """What the gates found, then what is learnt of the rows that are left."""
-    yield from _gates(built)
+    yield from gates(built)
     yield from _lengths(recipe, built)
     facts = measures(built, tokenizer.get_vocab()[renderer.end_of_turn])
     share = facts["loss_share"]
@@ -60,7 +60,7 @@ def findings(recipe: Lesson, built: Rows, renderer: Renderer, tokenizer: Any) ->
         yield Finding("loss", f"{facts['no_loss']:,} rows carry none at all", "warning", "look at their answers")
 
 
-def _gates(built: Rows) -> Iterator[Finding]:
+def gates(built: Rows) -> Iterator[Finding]:
     """The lines that a run prints, and a warning for what asks for a decision."""
     yield from (Finding("gates", line) for line in screening.lines(built.corpora, built.gates))
     if missing := built.gates["contamination"]["missing"]:
@@ -86,7 +86,12 @@ def _lengths(recipe: Lesson, built: Rows) -> Iterator[Finding]:
     fitting = int(sorted(built.lengths)[int((1 - MANY_TOO_LONG) * (usable - 1))]) if usable else 0
     advice = f"--max-length {fitting} would leave out 5 %" if many else ""
     yield Finding("length", told, "warning" if many else "fine", advice)
-    yield Finding("rows", f"{len(built.train):,} to train on, {len(built.validation):,} for validation")
+    yield number(built)
+
+
+def number(built: Rows) -> Finding:
+    """How many rows, or documents, there are on both sides."""
+    return Finding("rows", f"{len(built.train):,} to train on, {len(built.validation):,} for validation")
 
 
 def measures(built: Rows, end: int) -> dict[str, Any]:
@@ -104,8 +109,8 @@ def measures(built: Rows, end: int) -> dict[str, Any]:
 
 def spread(built: Rows) -> Sequence[Sequence[int]]:
     """The labels of up to `SAMPLE` training rows, evenly spread."""
-    number = len(built.train)
-    chosen = built.train.select([place * number // min(number, SAMPLE) for place in range(min(number, SAMPLE))])
+    many = len(built.train)
+    chosen = built.train.select([place * many // min(many, SAMPLE) for place in range(min(many, SAMPLE))])
     labels: Sequence[Sequence[int]] = list(chosen["labels"])
     return labels
 

@@ -184,6 +184,10 @@ def _newest(cuda: str) -> str:
 def disks(folders: Mapping[str, Path]) -> Iterator[Finding]:
     """Free space and the right to write, of each folder or the nearest one above it that is there."""
     for what, folder in folders.items():
+        if (file := _file(folder)) is not None:
+            told = f"{folder} cannot be a folder: {file} is a file"
+            yield Finding(what, told, "failure", "choose another place")
+            continue
         there = nearest(folder)
         free = shutil.disk_usage(there).free
         told = f"{folder}: {free / GIB:,.1f} GiB free"
@@ -195,6 +199,13 @@ def disks(folders: Mapping[str, Path]) -> Iterator[Finding]:
             yield Finding(what, told, "warning", "free some space")
         else:
             yield Finding(what, told)
+
+
+def _file(folder: Path) -> Path | None:
+    """The file that stands where the folder, or one above it, would have to be."""
+    whole = folder.expanduser().absolute()
+    found = next(path for path in (whole, *whole.parents) if path.exists())
+    return None if found.is_dir() else found
 
 
 def nearest(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from medslm.data.formats.render import Renderer
 from medslm.data.suite import Suite
 from medslm.data.suites import suites
 from medslm.errors import MedslmError
-from medslm.evals import study
+from medslm.evals import documents, study
 from medslm.evals.respondent import HERE
 from medslm.evals.scores import Exam
 from medslm.evals.through import NOT_MEASURED, SERVED
@@ -28,14 +29,24 @@ AS_SERVED = "as-served"
 """The protocol of a server, whose weights are its own affair."""
 
 
+def refuse_batches(batch_size: int | None) -> None:
+    """Raise `MedslmError` for batches that hold no prompt."""
+    if batch_size is not None and batch_size < 1:
+        raise MedslmError(
+            f"batches of {batch_size} prompts were asked for; give --batch-size 1 or more, or leave it out"
+        )
+
+
 def examine(name: str, *, own: bool, limit: int | None, available: bool, engine: str = HERE) -> Exam:
     """The suite of that name, as far as its items can be had and `engine` can tell what its studies measure.
 
-    Raises `MedslmError` if either is unknown, or with a sentence for each benchmark that cannot be had unless
-    `available`.
+    Raises `MedslmError` if either is unknown, for a limit of no items, and with a sentence for each benchmark that cannot
+    be had unless `available`.
     """
     engines[engine]
     suite = suites[name]
+    if limit is not None and limit < 1:
+        raise MedslmError(f"'{name}' was to be judged on {limit} items a task; give --limit 1 or more, or leave it out")
     missing = _missing(suite)
     left = tuple(task for task in suite.tasks if task.benchmark not in missing)
     if missing and not (available and left):
@@ -56,7 +67,9 @@ def _missing(suite: Suite) -> dict[str, str]:
     found = {}
     for name in dict.fromkeys(task.benchmark for task in suite.tasks):
         try:
-            next(iter(given.read(given.benchmark(name))), None)
+            left_out: Counter[str] = Counter()
+            if next(given.read(given.benchmark(name), left_out), None) is None:
+                raise documents.empty(name, left_out)
         except MedslmError as error:
             if name in given.paths():
                 raise

@@ -274,7 +274,7 @@ def _warnings(contestants: Sequence[Contestant]) -> Iterator[str]:
     """What a reader must know of the runs themselves."""
     for one in contestants:
         if (limit := one.scores["limit"]) is not None:
-            yield f"{one.label} was judged on only {limit} items a task: a trial, no result."
+            yield f"{one.label} was judged on {limit} items a task at most: a trial, no result."
     if len({one.engine for one in contestants if one.named}) > 1:
         yield "Runs were answered by several engines, so that a difference is one of weights and of engine together."
     if len({str(one.scores.get("base")) for one in contestants}) > 1:

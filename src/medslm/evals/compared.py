@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from medslm import figures, files
 from medslm.data.suite import Unit
+from medslm.data.suites import suites
 from medslm.errors import MedslmError
 from medslm.evals import statistics
 from medslm.evals.statistics import Difference, Estimate, Repeats
@@ -102,7 +104,7 @@ def _contrast(contrast: Contrast, unit: Unit) -> list[str]:
 
 
 def _mean(found: Estimate, unit: Unit) -> str:
-    if unit == "share":  # the mean of a few seeds may have an interval beyond 0 and 100 %
+    if unit == "share":
         return f"{100 * found.value:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}]"
     return "{} [{}, {}]".format(*map(figures.value, (found.value, found.low, found.high)))
 
@@ -110,13 +112,20 @@ def _mean(found: Estimate, unit: Unit) -> str:
 def repeats(key: tuple[str, str, str], values: Sequence[tuple[str, float]], unit: Unit) -> str:
     """One line on the same training under several seeds; `values` are (run, mean)."""
     protocol, task, metric = key
-    found = Repeats.of([value for _, value in values])
-    told = _mean(Estimate(found.mean, found.low, found.high, found.n), unit)
+    numbers = [value for _, value in values]
+    found, told = Repeats.of(numbers), _mean(statistics.average(numbers, *_bounds(task, metric, unit)), unit)
     spread = f"{100 * found.sd:.1f}" if unit == "share" else figures.value(found.sd)
     return (
         f"Over {found.n} seeds ({', '.join(label for label, _ in values)}), {metric} of {task} ({protocol}): mean {told}, "
         f"standard deviation {spread}."
     )
+
+
+def _bounds(task: str, metric: str, unit: Unit) -> tuple[float, float]:
+    """What the metric can be, as a suite that asks the task says; of one that none asks any more, what its unit says."""
+    tasks = (one for suite in suites.values() for one in suite.tasks if one.name == task)
+    otherwise = (0.0, 1.0) if unit == "share" else (-math.inf, math.inf)
+    return next((of.bounds for one in tasks for of in one.metrics if of.name == metric), otherwise)
 
 
 def plot(tables: Sequence[Table], path: Path) -> str:

@@ -41,11 +41,8 @@ def render(
         raise MedslmError(f"{task.name} asks questions, and the recipe's format asks none; choose 'chat' or 'question'")
     left_out = Counter() if left_out is None else left_out
     items = list(given.read(given.benchmark(task.benchmark), left_out))
-    if not items or (limit is not None and limit < 1):
-        raise MedslmError(
-            f"{task.name} was to be judged on {limit} of {len(items)} items; ask for at least one with --limit, or "
-            f"mend benchmark '{task.benchmark}'"
-        )
+    if not items:
+        raise empty(task.benchmark, left_out)
     documents = []
     for row, item in spread(items, limit):
         if (written := FORMS[task.form](item, renderer)) is not None:
@@ -54,6 +51,15 @@ def render(
             left_out["its options stand in a fixed order"] += 1
     _check(task, documents)
     return documents
+
+
+def empty(benchmark: str, left_out: Counter[str]) -> MedslmError:
+    """What is said of a benchmark none of whose rows is an item."""
+    why = ", ".join(f"{reason} ({number:,})" for reason, number in left_out.most_common())
+    return MedslmError(
+        f"no row of benchmark '{benchmark}' can be asked: {why or 'it has no rows'}; mend the data, or name another file "
+        f"with --data {benchmark}=PATH"
+    )
 
 
 def spread(values: Sequence[T], most: int | None) -> list[T]:

@@ -10,9 +10,9 @@ and takes six times as long on a CPU.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -264,27 +264,32 @@ def _outcome(task: Task, sample: Mapping[str, Any], written: Replies) -> Outcome
 
 
 def _measures(task: Task, sample: Mapping[str, Any]) -> dict[str, float]:
-    """What the task measured of an answer. Raises `MedslmError` for what its unit cannot be, or a metric is no number."""
+    """What the task measured of an answer. Raises `MedslmError` for what its record says that it cannot be."""
     found = {metric.name: sample[metric.name] for metric in task.metrics if metric.name in sample}
     for metric in task.metrics:
-        value = found.get(metric.name, 0)
-        if not math.isfinite(value) or (metric.unit == "share" and value not in (0, 1)):
+        if metric.name in found and (why := metric.forbids(found[metric.name])):
             raise MedslmError(
-                f"{metric.name} of item {sample['doc']['id']} of {task.name} is {value}, but its unit is {metric.unit}: "
-                + ("0 or 1; call its unit 'value'" if metric.unit == "share" else "leave it out where it is undefined")
+                f"{metric.name} of item {sample['doc']['id']} of {task.name} is {found[metric.name]}, but its {why}"
             )
     return found
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what lm-eval and transformers log below an error (some 40 lines a model); Python's warnings stay."""
+    """Silence what lm-eval and transformers log below an error (some 40 lines a model), and name lm-eval's progress bars.
+
+    Python's warnings stay.
+    """
+    from lm_eval.api import task
+
     loggers = [logging.getLogger(name) for name in ("lm_eval", "transformers")]
-    levels = [logger.level for logger in loggers]
+    levels, bar = [logger.level for logger in loggers], task.tqdm
     for logger in loggers:
         logger.setLevel(logging.ERROR)
+    task.tqdm = functools.partial(bar, desc="lm-eval's requests", unit="item", leave=False)
     try:
         yield
     finally:
+        task.tqdm = bar
         for logger, level in zip(loggers, levels):
             logger.setLevel(level)

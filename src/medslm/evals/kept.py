@@ -19,6 +19,9 @@ AT_ONCE = 64
 _ASIDE: set[Path] = set()
 """Folders of which it was said that their answers are to something else: a suite keeps dozens of files."""
 
+_REUSED: set[Path] = set()
+"""Folders of which it was said that their answers are not asked again; `scores.json` counts them."""
+
 log = logging.getLogger(__name__)
 
 
@@ -64,8 +67,10 @@ class Kept:
         """
         wanted = dict.fromkeys(ids)
         if old := self._before & wanted.keys():
-            told = f"{len(old):,} of {len(wanted):,} answers were kept in {self.path} and are not asked again"
-            print(f"note: {told}", file=sys.stderr)
+            if self.path.parent not in _REUSED:
+                _REUSED.add(self.path.parent)
+                told = f"{len(old):,} of {len(wanted):,} answers were kept in {self.path} and are not asked again"
+                print(f"note: {told}; nor are others that are kept in that folder", file=sys.stderr)
             self.reused += len(old)
             self._before -= old
         missing = [name for name in wanted if name not in self.found]

@@ -35,6 +35,8 @@ STATING = re.compile(
     r"(?=(?P<said>\s*[^\n]*))",  # looked at, not consumed: a line may correct itself
     re.IGNORECASE,
 )
+LONGEST = 400
+"""Characters of a number; Python refuses to read one of more than 4,300 digits."""
 DIGITS = {"‚": ",", "٫": ".", "٬": ","}
 UNIFIED = str.maketrans(
     {**dict.fromkeys("‐‑‒–—−", "-"), **dict.fromkeys("`", ""), "×": "x", "⁄": "/", "\xa0": " ", **DIGITS}
@@ -110,7 +112,9 @@ def _stated(said: str) -> Fraction | None:
 
 
 def _value(found: re.Match[str]) -> Fraction | None:
-    """None for a division by zero."""
+    """None for a division by zero, and for what a model wrote that came to no end."""
+    if len(found[0]) > LONGEST:
+        return None
     negative = ("-" in (found["sign"] or "")) != bool(found["minus"])
     if found["plain"]:
         power = int(found["power"] or found["e"] or 0)

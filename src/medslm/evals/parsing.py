@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 import re
 import string
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from medslm.data.formats.format import thoughts
+from medslm.evals.markup import plain
 
 EMPTY, UNFINISHED, NOTHING = "empty reply", "unfinished thought", "no answer"
 CONTRADICTING, SEVERAL = "contradicting answers", "several at once"
@@ -43,8 +43,8 @@ def read(reply: str, options: Sequence[str]) -> Reading:
     response = thoughts(reply)[1]
     if not response.strip():
         return Reading(None, UNFINISHED if reply.strip() else EMPTY)
-    shown = _Options(tuple(map(_plain, options)))
-    text = _plain(OWN_QUESTION.split(response.strip())[0])
+    shown = _Options(tuple(map(plain, options)))
+    text = plain(OWN_QUESTION.split(response.strip())[0])
     for rule, find in RULES.items():
         found = set(find(text, shown))
         if found:
@@ -55,25 +55,6 @@ def read(reply: str, options: Sequence[str]) -> Reading:
 
 OWN_QUESTION = re.compile(r"\n\s*(?:Question|Q)\s*\d*\s*:", re.IGNORECASE)
 """Where a base model goes on and asks itself the next question, whose answer is not looked for."""
-BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
-TAGGED = re.compile(r"(?:[<\[]answer[>\]]|^(?:#+|\*\*) ?answer:?[* ]*\n+)([^<\n]*)(?:</answer>)?", re.I | re.M)
-TEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
-OPENING, CLOSING = "[{<【〔「『〈《⟨", "]}>】〕」』〉》⟩"
-UNIFIED = str.maketrans(
-    {**dict.fromkeys(OPENING, "("), **dict.fromkeys(CLOSING, ")"), **dict.fromkeys('*`$#"“”„«»', "")}
-    | {**dict.fromkeys("‘’", "'"), **dict.fromkeys("‐‑‒–—−", "-"), "\r": "\n"}
-)
-
-
-def _plain(text: str) -> str:
-    """One kind of brackets, dashes and quotation marks, and no Markdown: `（Ｂ）`, `【B】` and `**(B)**` are `(B)`.
-
-    TeX's box, in which models trained on mathematics put a result, is a final answer.
-    """
-    told = TAGGED.sub(r"\nfinal answer: \1\n", BOXED.sub(r"\nfinal answer: \1\n", TEX.sub(r"\1", text)))
-    told = unicodedata.normalize("NFKC", told).translate(UNIFIED)
-    told = re.sub(r"(?<!\w)_+|_+(?!\w)", "", told)
-    return re.sub(r"[ \t\xa0]+", " ", told).strip()
 
 
 @dataclass(frozen=True)
@@ -130,7 +111,7 @@ def _told(rest: str, shown: _Options) -> str | None:
     letter, after = found["letter"].upper(), found["after"]
     if letter not in shown.letters:
         return UNKNOWN
-    said = after.lstrip(" .:,)-")
+    said = after.lstrip(" .:,)(-")
     beside = shown.at_start(said)
     if beside and beside[0] not in (letter, SEVERAL):
         return DISAGREE
@@ -181,11 +162,17 @@ ANSWER_LINE = re.compile(
 
 
 def _answer_line(text: str, shown: _Options) -> Iterator[str]:
-    """A last line `Answer: B`, which is what the prompt asks for, or such a line before the last."""
-    for line in reversed(_lines(text)[-2:]):
-        if (start := ANSWER_LINE.match(line)) and (told := _told(line[start.end() :], shown)) is not None:
-            yield told
-            return
+    """A last line `Answer: B`, as the prompt asks for, and such a line before it, with what a sentence behind it says."""
+    before, last = ["", *_lines(text)][-2:]
+    found = [
+        told
+        for line in (before, last)
+        if (start := ANSWER_LINE.match(line)) and (told := _told(line[start.end() :], shown)) is not None
+    ]
+    yield from found
+    if found and not ANSWER_LINE.match(last):
+        for cue in (FINAL, ANSWER, CHOSEN):
+            yield from _after(cue)(last, shown)
 
 
 JUDGED = re.compile(  # within a lookahead, for `I think B is correct` has two places where one may begin
@@ -234,10 +221,19 @@ def _first(text: str, shown: _Options) -> Iterator[str]:
     """A reply that begins with a letter or with the words of an option, and does not go through them all."""
     words = shown.at_start(text)
     ends = words and re.match(r"\s*(?:$|\n|[.,;:!?)-])|\s+because\b", text[words[1] :])
-    if (ends or (not words and LETTER.match(text))) and not _is_a_list(text) and (told := _told(text, shown)):
+    letter = None if words else LETTER.match(text)
+    if REJECTED.match(letter["after"] if letter else text[words[1] :] if words else ""):
+        return
+    if (ends or letter) and not _is_a_list(text) and (told := _told(text, shown)):
         yield told
 
 
+REJECTED = re.compile(
+    r"[\s,.)]*(?:(?:is|was|are|were|would be|seems|looks) (?:\w+ )?(?:not|wrong|incorrect|false|unlikely|never"
+    r"|ruled out|excluded)\b|(?:isn't|wasn't|aren't|cannot|can't|can not|must not|would not)\b)",
+    re.IGNORECASE,
+)
+"""What follows an option that is named to be put aside: `C is wrong`."""
 NEGATED = re.compile(
     r"\b(?:not|no|never|without|unlike|exclude[sd]?|rul(?:e|es|ed|ing) out|rather than|instead of)\b[^.;]{0,30}$"
 )
@@ -253,7 +249,9 @@ def _only_words(text: str, shown: _Options) -> Iterator[str]:
     for words, letter in shown.words:
         pattern = re.compile(rf"(?<![\w-]){re.escape(words)}(?![\w-])")
         if places := list(pattern.finditer(left)):
-            denied = any(NEGATED.search(left[: place.start()]) for place in places)
+            denied = any(
+                NEGATED.search(left[: place.start()]) or REJECTED.match(left[place.end() :]) for place in places
+            )
             named.add(NOTHING if denied else letter)
         left = pattern.sub(" ", left)
     if len(named) == 1 and NOTHING not in named:

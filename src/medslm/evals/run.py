@@ -22,7 +22,7 @@ from medslm.evals.sitting import Sitting
 from medslm.evals.study import Case
 from medslm.evals.through import SERVED
 from medslm.infer.engines import WEIGHTS
-from medslm.models import load
+from medslm.models import load, source
 from medslm.models.base import resolve
 
 ALONE = "full-precision"
@@ -47,6 +47,7 @@ def evaluate_run(
     that lack their data. Raises `MedslmError` if the adapter is missing or belongs to another base or template, and if the
     engine cannot do what the suite asks.
     """
+    admission.refuse_batches(batch_size)
     record = files.read_json(run / "run.json", made_by=MADE_BY)
     base, recipe = resolve(record["recipe"]["base"]), record["recipe"]
     if record["status"] != "finished":
@@ -76,6 +77,7 @@ def evaluate_base(
 
     Studies compare two sides, so that none is made. Raises `MedslmError` for an unknown base, suite or format.
     """
+    admission.refuse_batches(batch_size)
     exam = admission.examine(suite, own=False, limit=limit, available=available, engine=engine)
     without = dict.fromkeys(exam.suite.studies, "it compares an adapter with its base, and a base was judged alone")
     exam = replace(exam, suite=replace(exam.suite, studies=()), missing={**exam.missing, **without})
@@ -117,6 +119,7 @@ def _evaluate(who: Candidate, exam: Exam, batch_size: int | None, available: boo
     judged = {
         "name": who.folder.resolve().name,
         "base": who.base.hub_id,
+        "base_revision": source.find(who.base).revision,
         "format": who.format,
         "fingerprint": who.record.get("fingerprint"),
         "template_hash": renderer.template_hash,

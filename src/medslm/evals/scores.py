@@ -12,7 +12,7 @@ from medslm import files
 from medslm.data import given
 from medslm.data.suite import Suite, Task
 from medslm.errors import MedslmError
-from medslm.evals import harness, results
+from medslm.evals import harness, positions, results
 from medslm.evals.harness import Outcome
 from medslm.evals.respondent import HERE
 from medslm.evals.results import Protocol
@@ -124,13 +124,12 @@ def assemble(
     }
     measured = [result for result in told.values() if result is not None]
     results.adjust(measured)
-    empty = [
-        f"{name} of {task} ({of}): too few items have it" for (of, task, name), found in told.items() if found is None
-    ]
+    empty = [f"{name} of {task} ({of}): too few items have it" for (of, task, name), one in told.items() if one is None]
     asked = next(iter(protocols[0].sides.values()))  # all sides and protocols are asked the same
     left_out = {task: dict(reasons) for task, reasons in asked.left_out.items() if reasons}
     unasked = [f"{n:,} not asked in {task}: {why}" for task, of in left_out.items() for why, n in of.items()]
     subjects = [results.by_subject(protocol, task) for protocol in protocols for task in suite.tasks]
+    picks = {of.name: results.picks(of, suite) for of in protocols}
     return {
         "schema": SCHEMA,
         **judged,
@@ -144,7 +143,7 @@ def assemble(
         "hardware": dict(hardware),
         "engine": exam.engine,
         "missing": dict(exam.missing),
-        "notes": [*notes, *unasked, *empty],
+        "notes": [*notes, *unasked, *empty, *positions.told(measured, picks)],
         "results": measured,
         "subjects": [found for found in subjects if found is not None],
         "changed": {of.name: results.beside(of, suite, "changed") for of in protocols},
@@ -152,7 +151,7 @@ def assemble(
         "rules": {of.name: results.rules(of, suite) for of in protocols},
         "left_out": left_out,
         "cut": {of.name: results.cut(of, suite) for of in protocols},
-        "picks": {of.name: results.picks(of, suite) for of in protocols},
+        "picks": picks,
         "studies": _by_study({of.name: of.studies for of in protocols}),
         "told": _by_study({of.name: of.told for of in protocols}),
         "seconds": {of.name: round(of.seconds, 1) for of in protocols},

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medslm.errors import MedslmError
 from medslm.evals.kept import Kept
 from medslm.evals.respondent import Respondent
 from medslm.infer.engine import Reply, Score
@@ -63,10 +65,13 @@ class Sitting:
         def ask(some: list[str]) -> list[Any]:
             listed = [(asked[name], continuation) for name in some for continuation in rivals[asked[name]]]
             found = [iter(of_side) for of_side in self.engine.score_sides(listed, list(self.sides.values()))]
-            return [
+            values = [
                 {name: [next(of_side) for _ in rivals[asked[one]]] for name, of_side in zip(self.sides, found)}
                 for one in some
             ]
+            for value in values:
+                _refuse_no_number(value)
+            return values
 
         values = self._kept[0].answers(list(asked), ask, self.engine.scored_at_once)
         by_prompt = {prompt: value[side] for prompt, value in zip(asked.values(), values)}
@@ -85,6 +90,16 @@ class Sitting:
         values = self._kept[1].answers(list(asked), ask, self.engine.written_at_once)
         by_prompt = {prompt: Reply(*value) for prompt, value in zip(asked.values(), values)}
         return [by_prompt[prompt] for prompt in prompts]
+
+
+def _refuse_no_number(value: Mapping[str, Sequence[Score]]) -> None:
+    for side, scores in value.items():
+        if wrong := [logprob for logprob, _ in scores if not math.isfinite(logprob)]:
+            raise MedslmError(
+                f"the {side} gives the log-probability {wrong[0]} to an answer, so that nothing can be chosen: its weights "
+                "hold what is no number, or its arithmetic overflows; look at the loss of the training, train again with a "
+                "lower learning rate, or evaluate in bfloat16"
+            )
 
 
 def _digest(*parts: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,13 +69,16 @@ def share(right: int, n: int) -> Estimate:
     return Estimate(right / n, low, high, n)
 
 
-def average(values: Collection[float]) -> Estimate:
-    """Mean of independent values with the interval of Student's t; raises `MedslmError` for fewer than two."""
+def average(values: Collection[float], least: float = -math.inf, most: float = math.inf) -> Estimate:
+    """Mean of independent values with the interval of Student's t, which a few values widen without end.
+
+    It is cut where the mean cannot lie, below `least` and above `most`. Raises `MedslmError` for fewer than two values.
+    """
     summary = Repeats.of(values)
-    return Estimate(summary.mean, summary.low, summary.high, summary.n)
+    return Estimate(summary.mean, max(least, summary.low), min(most, summary.high), summary.n)
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
+def wilson(right: float, n: int) -> tuple[float, float]:
     """95 % score interval of a proportion (Wilson 1927, doi:10.1080/01621459.1927.10502953); never outside 0 to 1."""
     _refuse_empty(n)
     p, spread = right / n, Z * Z / n
@@ -241,6 +244,13 @@ def verdict(found: Difference, p: float | None = None, lower_is_better: bool = F
     if not (found.p if p is None else p) < ALPHA or found.low <= 0 <= found.high:
         return NO_DIFFERENCE
     return "better" if (found.value > 0) != lower_is_better else "worse"
+
+
+def recorded_verdict(difference: Mapping[str, Any], lower_is_better: bool = False) -> str:
+    """The same of a difference as `scores.json` has it; an adjusted p decides, if known."""
+    low, high = difference["ci95"]
+    found = Difference(difference["value"], low, high, difference["n"], difference["p"])
+    return verdict(found, difference.get("p_holm"), lower_is_better)
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,11 @@ def text(scores: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def markdown(scores: Mapping[str, Any]) -> str:
-    """For a README; aligned in the source too."""
-    return "\n\n".join([*(_marked(rows) for rows in _tables(scores)), "\n".join(notes(scores))]) + "\n"
+def markdown(scores: Mapping[str, Any], primary_only: bool = False) -> str:
+    """For a README; aligned in the source too. Primary metrics alone make a table that can be taken in at a glance."""
+    shown = [of for of in scores["results"] if of["primary"] or not primary_only]
+    tables = _tables({**scores, "results": shown, "subjects": [] if primary_only else scores["subjects"]})
+    return "\n\n".join([*(_marked(rows) for rows in tables), "\n".join(notes(scores))]) + "\n"
 
 
 def _tables(scores: Mapping[str, Any]) -> list[list[tuple[str, ...]]]:
@@ -86,7 +88,11 @@ def _numbers(found: Mapping[str, Any], unit: str, higher_is_better: bool) -> tup
     difference = found["difference"]
     value, low, high = (figures.changed(of, unit) for of in (difference["value"], *difference["ci95"]))
     p = difference.get("p_holm", difference["p"])
-    told = (f"{value} [{low}, {high}]", f"p {figures.p_value(p)}", verdict(difference, not higher_is_better))
+    told = (
+        f"{value} [{low}, {high}]",
+        f"p {figures.p_value(p)}",
+        statistics.recorded_verdict(difference, not higher_is_better),
+    )
     return (f"{found['n']:,}", *sides, *told)
 
 
@@ -97,13 +103,6 @@ def _figure(found: Mapping[str, Any], unit: str) -> str:
 
 def _pair(found: Mapping[str, float]) -> str:
     return " / ".join(f"{100 * share:.1f}" for share in found.values()) + " %"
-
-
-def verdict(difference: Mapping[str, Any], lower_is_better: bool = False) -> str:
-    """`better`, `worse`, or `no difference shown` where chance alone may explain it; an adjusted p decides, if known."""
-    low, high = difference["ci95"]
-    found = statistics.Difference(difference["value"], low, high, difference["n"], difference["p"])
-    return statistics.verdict(found, difference.get("p_holm"), lower_is_better)
 
 
 def _plain(rows: Sequence[tuple[str, ...]]) -> str:
@@ -131,7 +130,9 @@ def notes(scores: Mapping[str, Any]) -> list[str]:
     """What must be said of the figures: how they were measured, and what was not."""
     hardware = scores["hardware"]
     trial = (
-        [] if scores["limit"] is None else [f"Only {scores['limit']} items a task were judged: a trial, not a result."]
+        []
+        if scores["limit"] is None
+        else [f"At most {scores['limit']} items a task were judged: a trial, not a result."]
     )
     cut = [
         f"{count:,} replies to {task} ({side}, {protocol}) were ended by their bound, not by the model."

@@ -50,24 +50,34 @@ def _metadata(subject: Subject) -> dict[str, Any]:
 
 def _said(subject: Subject, to: str, use: str, drift: Drift, notes: list[str]) -> str:
     scores = "; ".join(
-        f"{task}: adapter {_percent(of['adapter'])}, export {_percent(of['export'])}, {of['items']:.0f} items"
+        f"{task}: {subject.word} {_percent(of['adapter'])}, export {_percent(of['export'])}, {of['items']:.0f} items"
         for task, of in drift.scores.items()
     )
     lines = [
         f"# {subject.name} as {to}",
         "",
-        f"The adapter `{subject.name}` merged into "
-        f"[{subject.base.hub_id}](https://huggingface.co/{subject.base.hub_id}). "
-        "All scores further below were measured on base and adapter side by side, not on these files.",
+        _made(subject),
         "",
         f"```\n{use.strip()}\n```",
         "",
-        f"Compared with the adapter on {drift.prompts} prompts of its exam: its predictions diverge by "
+        f"Compared with the {subject.word} on {drift.prompts} prompts of its exam: its predictions diverge by "
         f"{drift.divergence:.2g} nats a token, the log-probability of a likely token moved by at most {drift.likely:.2g}; "
         f"the same first choice at {_percent(drift.top1)} of {drift.positions} places. On that sample: {scores}. Every "
         "number is in `export.json`.",
     ]
     return "\n".join([*lines, *(f"\nNote: {note}." for note in notes)])
+
+
+def _made(subject: Subject) -> str:
+    """What of: an adapter and its base, or a model all of whose weights have learnt."""
+    base = f"[{subject.base.hub_id}](https://huggingface.co/{subject.base.hub_id})"
+    if subject.whole:
+        return f"The model `{subject.name}`, {base} with all of its weights trained. " + (
+            "All scores further below were measured on the run's own files, not on these."
+        )
+    return f"The adapter `{subject.name}` merged into {base}. " + (
+        "All scores further below were measured on base and adapter side by side, not on these files."
+    )
 
 
 def _percent(share: float) -> str:

@@ -40,6 +40,13 @@ class Bound:
     fall: float
     """By how much the share of right answers to a task's sampled items may be lower."""
 
+    def __post_init__(self) -> None:
+        for option, value in (("--max-drift", self.drift), ("--max-fall", self.fall)):
+            if not value >= 0:
+                raise MedslmError(
+                    f"{option} {value:g} is no bound; give 0 or more, or leave it out for the format's own"
+                )
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -192,8 +199,8 @@ def _outcomes(items: Iterable[Item], told: Iterable[_Told]) -> Iterator[int | bo
         yield rivals[0][1] if item.right is None else totals.index(max(totals))
 
 
-def refuse(found: Drift, bound: Bound, told: str, advice: str) -> None:
-    """Raise `MedslmError` with this advice if the export is farther from its adapter than `bound` allows."""
+def refuse(found: Drift, bound: Bound, told: str, advice: str, word: str = "adapter") -> None:
+    """Raise `MedslmError` with this advice if the export is farther from its adapter (or `word`) than `bound` allows."""
     reasons = []
     if not found.divergence <= bound.drift:
         reasons.append(f"its predictions diverge by {found.divergence:.3g} nats a token, of at most {bound.drift:g}")
@@ -202,6 +209,6 @@ def refuse(found: Drift, bound: Bound, told: str, advice: str) -> None:
             reasons.append(f"its score in {task} fell by {100 * fell:.1f} points, of at most {100 * bound.fall:g}")
     if reasons:
         raise MedslmError(
-            f"{told} is not the adapter any more: {'; '.join(reasons)} (the same first choice at {100 * found.top1:.1f} % "
+            f"{told} is not the {word} any more: {'; '.join(reasons)} (the same first choice at {100 * found.top1:.1f} % "
             f"of {found.positions} places, {found.prompts} prompts). {advice}"
         )

@@ -65,7 +65,7 @@ def check(made: Path, items: Sequence[Item], before: Sequence[Array], bound: Bou
     divergence = max(0.0, apart / len(places))
     if not divergence <= (most := bound.drift + HALF):
         raise MedslmError(
-            f"{made.name} is not the adapter any more in {loader}: its predictions diverge by {divergence:.3g} nats a "
+            f"{made.name} is not what was learnt any more in {loader}: its predictions diverge by {divergence:.3g} nats a "
             f"token, of at most {most:g}. It was removed; choose a wider type, or allow it with --max-drift"
         )
     return Served(loader, len(places), divergence, same / len(places))

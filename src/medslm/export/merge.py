@@ -16,7 +16,7 @@ from medslm.errors import MedslmError
 from medslm.export import drift
 from medslm.export.subject import PROMPTS, Item, Subject
 from medslm.export.torch_reader import TorchReader
-from medslm.models import load, nf4, source
+from medslm.models import load, nf4, source, whole
 
 if TYPE_CHECKING:  # importing this module imports no torch
     import torch
@@ -30,8 +30,10 @@ WRONG = (
 )
 
 
-def adapted(subject: Subject) -> Any:
-    """Base and adapter in float32, side by side. Raises `MedslmError` if they do not fit into memory."""
+def learnt(subject: Subject) -> Any:
+    """Base and adapter in float32, side by side, or the whole model. Raises `MedslmError` if memory does not suffice."""
+    if subject.whole:
+        return whole.trained(subject.weights.parent, "float32")
     return load.with_adapter(load.model(subject.base, wanted="float32"), subject.adapter)
 
 
@@ -86,10 +88,11 @@ def refuse_rounded(model: Any) -> None:
 
 
 def stored_dtype(subject: Subject) -> torch.dtype:
-    """The type in which the base's authors store it; float32 where its configuration does not say."""
+    """The type in which the base, or a run's whole model, is stored; float32 where its configuration does not say."""
     import torch
 
-    config = files.read_json(source.find(subject.base).folder / "config.json", "the base's authors")
+    folder = subject.weights.parent if subject.whole else source.find(subject.base).folder
+    config = files.read_json(folder / "config.json", "the base's authors")
     named = config.get("dtype") or config.get("torch_dtype") or "float32"
     found = getattr(torch, str(named).removeprefix("torch."), None)
     if not isinstance(found, torch.dtype):

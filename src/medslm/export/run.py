@@ -1,4 +1,4 @@
-"""`medslm export NAME`: merge a run's adapter, write it in a format, read it back, compare it, and keep it if it agrees."""
+"""`medslm export NAME`: write what a run learnt in a format, read it back, compare it, and keep it if it agrees."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def export(
     max_drift: float | None = None,
     max_fall: float | None = None,
 ) -> Exported:
-    """Write the adapter of `run` as `to` into the new folder `out`, which appears whole and compared, or not at all.
+    """Write what `run` learnt as `to` into the new folder `out`, which appears whole and compared, or not at all.
 
     `items` of each task of the run's suite are read by both; `max_drift` (nats) and `max_fall` (share) replace the
     format's own bounds. Nothing is published. Raises `MedslmError` for a run that cannot be exported, a program that
-    is missing or fails, and an export that is not the adapter any more.
+    is missing or fails, and an export that is not what was learnt any more.
     """
     started = time.monotonic()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -76,7 +76,7 @@ def export(
         made = format.write(who, merged, temporary, options)
         files.remove(merged)
         found, loader = _compared(format, made, asked, before)
-        drift.refuse(found, bound, f"{who.name} as {to}", WIDER)
+        drift.refuse(found, bound, f"{who.name} as {to}", WIDER, who.word)
         served = llama_cpp.check(made, asked, before, bound, modelfile.begin(who)) if to == "gguf" else None
         notes = _notes(who)
         record: dict[str, Any] = {
@@ -85,13 +85,13 @@ def export(
             "to": to,
             "type": options.type,
             "base": {name: who.record["base"][name] for name in ("hub_id", "license", "source", "revision")},
-            "adapter_sha256": files.sha256(who.adapter / "adapter_model.safetensors"),
+            "adapter_sha256": files.sha256(who.weights),
             "loader": loader,
             "bound": {"drift": bound.drift, "fall": bound.fall},
             "drift": found.as_dict(),
             "served": served and served.as_dict(),
-            "merge": {"bound": merge.EXACT.drift}
-            | {name: one for name, one in exact.as_dict().items() if name != "scores"},
+            "merge": exact
+            and {"bound": merge.EXACT.drift} | {name: one for name, one in exact.as_dict().items() if name != "scores"},
             "items": {"each": items, "missing": missing},
             "notes": notes,
             "packages": environment.versions(PACKAGES),
@@ -105,11 +105,11 @@ def export(
     return Exported(out, record)
 
 
-def _merged(who: Subject, asked: list[Item], folder: Path) -> tuple[list[drift.Array], Drift]:
-    """Write the merged model; return what the adapter read before, and what the merge in float32 changed."""
-    model = merge.adapted(who)
-    before = list(drift.readings(TorchReader(model), asked))
-    merged, exact = merge.merge(model, asked, before)
+def _merged(who: Subject, asked: list[Item], folder: Path) -> tuple[list[drift.Array], Drift | None]:
+    """Write the merged model; return what was read before, and what the merge in float32 changed, if there was one."""
+    model = merge.learnt(who)
+    before = list(drift.readings(TorchReader(model), asked, who.word))
+    merged, exact = (model, None) if who.whole else merge.merge(model, asked, before)
     merge.save(who, merged, folder)
     return before, exact
 

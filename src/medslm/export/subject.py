@@ -12,8 +12,10 @@ from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
 from medslm.evals import admission, documents
 from medslm.evals.admission import MADE_BY
+from medslm.hub import learnt
 from medslm.models import load, source
 from medslm.models.base import Base, resolve
+from medslm.models.whole import FOLDER
 
 PROMPTS = 16  # the fewest on which an export may be judged
 
@@ -34,6 +36,21 @@ class Subject:
     def name(self) -> str:
         """Of the run; files are called after it."""
         return str(self.record["name"])
+
+    @property
+    def weights(self) -> Path:
+        """The file that the run has left: an adapter, or a whole model."""
+        return self.folder / learnt.of(self.record).weights
+
+    @property
+    def whole(self) -> bool:
+        """True if all weights have learnt, so that there is nothing to merge."""
+        return learnt.of(self.record).whole
+
+    @property
+    def word(self) -> str:
+        """What a sentence calls what was learnt."""
+        return learnt.of(self.record).word
 
     @property
     def adapter(self) -> Path:
@@ -68,19 +85,26 @@ class Item:
 
 
 def find(run: Path) -> Subject:
-    """The run in that folder. Raises `MedslmError` for one that is not finished or has no adapter, and where this
-    machine has other weights of the base, or writes other prompts, than the training run."""
+    """The run in that folder. Raises `MedslmError` for one that is not finished, or by whose exam nothing can be compared,
+    and where this machine has other weights of the base, or writes other prompts, than the training run."""
     record = files.read_json(run / "run.json", made_by=MADE_BY)
     if record.get("status") != "finished":
         raise MedslmError(f"the run in {run} is not finished; start its recipe again, it goes on where it stopped")
+    if learnt.of(record).pretrained:
+        raise MedslmError(
+            f"{run} was pretrained, and no exam tells whether an export of it still is the same model; {run / FOLDER} is "
+            "in transformers' own form, which llama.cpp's converter, vLLM and Optimum read as it is"
+        )
+    if not record["recipe"]["suite"]:
+        raise MedslmError(
+            f"{run} has no suite, by whose questions an export is compared with what was learnt; train it with --suite "
+            "(`medslm list suites`)"
+        )
     base = resolve(record["recipe"]["base"])
     admission.refuse_another_base(run, record, base)
-    if not (run / "adapter").is_dir():
-        raise MedslmError(
-            f"{run} holds a whole model and no adapter to merge: {run / record['weights']} is read by transformers as it is"
-        )
     admission.refuse_other_weights(record["base"], base)
-    refuse_quantized(source.find(base).folder, base)
+    if not learnt.of(record).whole:
+        refuse_quantized(source.find(base).folder, base)
     tokenizer = load.tokenizer(base)
     renderer = Renderer(tokenizer, record["recipe"]["format"])
     admission.refuse_another_template(record["template_hash"], renderer)
@@ -103,6 +127,8 @@ def items(subject: Subject, each: int) -> tuple[list[Item], dict[str, str]]:
 
     Raises `MedslmError` where they are fewer than `PROMPTS` different prompts.
     """
+    if each < 1:
+        raise MedslmError(f"--items {each}: an export is compared on that many items of each task; give at least 1")
     exam = admission.examine(subject.record["recipe"]["suite"], own=True, limit=each, available=True)
     tasks = [task for task in exam.suite.tasks if task.form == "asked"]
     found = [

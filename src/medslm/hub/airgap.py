@@ -92,6 +92,8 @@ def bundle(recipes: Iterable[Path], out: Path, published: Iterable[str] = ()) ->
     for dataset, names in tqdm(needs.datasets.items(), desc="collecting datasets", leave=False, disable=None):
         _dataset(collected, dataset, names, required=dataset in needs.required)
     for named, names in needs.elsewhere.items():
+        if named.startswith("medslm:"):  # in this package, which is there
+            continue
         how = "install the package there" if named.startswith("pypi:") else "take it there by yourself"
         collected.left_out[named] = f"{', '.join(names)}: {how}"
     with files.beside(out) as temporary:

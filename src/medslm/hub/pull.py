@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 ALLOWED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.md", "*.model", "*.yaml", "*.png", bundle.SUMS]
 """What is fetched: nothing that Python would run or unpickle (`*.py`, `*.bin`, `*.pt`)."""
 TIMEOUT = 30.0  # seconds for one answer about a repository
-SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+SUM_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 LONGEST = 3600.0  # seconds that a download may take, second tries included
 
 
@@ -129,6 +129,21 @@ def _remove_damaged(asked: client.Asked, folder: Path, damaged: list[str]) -> No
         )
 
 
+def _listed(asked: client.Asked, folder: Path) -> dict[str, str]:
+    """Path -> SHA-256, as the author's SHA256SUMS has them. Raises `MedslmError` for a line that says neither."""
+    lines = (folder / bundle.SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    listed = {}
+    for number, line in enumerate(lines, 1):
+        if found := SUM_LINE.fullmatch(line):
+            listed[found[2]] = found[1].lower()
+        elif line.strip():  # passed over, its file would count as one that nobody listed
+            raise MedslmError(
+                f"line {number} of {bundle.SUMS} of {asked.repo_id} at {folder.name} names no file with a SHA-256, so that "
+                "it cannot be checked; ask its author to push it again, or pull an older revision"
+            )
+    return listed
+
+
 def _checked(asked: client.Asked, folder: Path) -> Pulled:
     """Compare the snapshot with the author's SHA256SUMS, where there is one."""
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -136,8 +151,7 @@ def _checked(asked: client.Asked, folder: Path) -> Pulled:
     whole = bundle.CONFIG not in held
     if bundle.SUMS not in held:
         return Pulled(folder, folder.name, len(held), (), whole)
-    lines = (folder / bundle.SUMS).read_text(encoding="utf-8").splitlines()
-    listed = {found[2]: found[1] for line in lines if (found := SUM_LINE.fullmatch(line))}
+    listed = _listed(asked, folder)
     missing = sorted(set(listed) - held)
     wrong = sorted(path for path in held & set(listed) if files.sha256(folder / path) != listed[path])
     if missing or wrong:

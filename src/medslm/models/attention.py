@@ -190,6 +190,26 @@ def prove(model: Any) -> None:
         )
 
 
+@torch.no_grad()
+def prove_order(model: Any) -> None:
+    """Show on a model whose documents are not packed that no token sees those that follow, which it would copy.
+
+    Leaves training modes, gradients and random states as they are. Raises `MedslmError` otherwise.
+    """
+    base = unwrapped(model)
+    vocabulary = base.get_input_embeddings().num_embeddings
+    tokens = torch.randint(vocabulary, (1, 12), generator=torch.Generator().manual_seed(0))
+    other = tokens.clone()
+    other[0, -1] = (other[0, -1] + 1) % vocabulary
+    with _at_rest(model):
+        one, two = (body(model)(input_ids=row.to(base.device), use_cache=False)[0][0, :-1] for row in (tokens, other))
+    if not _close(one, two):
+        raise MedslmError(
+            f"tokens of this {base.config.model_type} model see those that follow, so it would learn to copy its answers; "
+            "choose a base that writes from left to right (`medslm list bases`)"
+        )
+
+
 def _states(model: Any, *documents: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The last hidden states (L, D) of each document in one pass over all."""
     p = lay([(tokens.numpy(), tokens.numpy()) for tokens in documents]).to(unwrapped(model).device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from medslm.models.lora import Lora
 if TYPE_CHECKING:  # importing this module imports no torch
     import torch
     from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def device() -> str:
@@ -42,11 +44,47 @@ def dtype(wanted: str = "auto") -> torch.dtype:
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
+@contextlib.contextmanager
+def _reading(base: Base, part: str) -> Iterator[None]:
+    """Turn what transformers and safetensors say of files that they cannot read into a `MedslmError`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise MedslmError(
+            f"the {part} of {base.hub_id} cannot be loaded ({reason}); choose another base (`medslm list bases`), or "
+            "fetch its files anew if they are damaged"
+        ) from error
+
+
+def config(base: Base) -> PreTrainedConfig:
+    """The base's configuration, of the whole model if it reads images as well.
+
+    Raises `MedslmError` if it cannot be read, or is of no model that writes text from left to right.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    with _reading(base, "configuration"):
+        read: PreTrainedConfig = AutoConfig.from_pretrained(source.find(base).folder)
+    kinds = {read.model_type, read.get_text_config().model_type}
+    if read.is_encoder_decoder or not kinds & MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.keys():
+        raise MedslmError(
+            f"{base.hub_id} is a {read.model_type} model, which does not write text from left to right; choose a base "
+            "that does (`medslm list bases`)"
+        )
+    return read
+
+
 def tokenizer(base: Base) -> PreTrainedTokenizerBase:
-    """The base's tokenizer, with a padding token."""
+    """The base's tokenizer, with a padding token. Raises `MedslmError` if its files cannot be read."""
     from transformers import AutoTokenizer
 
-    loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.find(base).folder)
+    folder = source.find(base).folder
+    with _reading(base, "tokenizer"):
+        loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
     if loaded.pad_token is None:
         loaded.pad_token = loaded.eos_token
     return loaded
@@ -57,10 +95,10 @@ def model(base: Base, quantization: str = "none", wanted: str = "auto") -> PreTr
 
     Of a base that reads images as well it is the text part alone. `fp8` is loaded as it is stored: `fast.quicken`
     converts it once its adapter is there. Raises `MedslmError` if bitsandbytes is missing, the GPU cannot multiply 8-bit
-    numbers, the weights cannot be quantised once more, or the memory does not suffice.
+    numbers, the weights cannot be quantised once more or cannot be read, or the memory does not suffice.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     from medslm.models import text_part
 
@@ -68,17 +106,18 @@ def model(base: Base, quantization: str = "none", wanted: str = "auto") -> PreTr
         from medslm.models import fast
 
         fast.require_fp8(dtype(wanted))
-    folder = source.find(base).folder
-    config = AutoConfig.from_pretrained(folder)
-    options = text_part.options(config) | _weights(base, config, quantization, wanted)
+    found, read = source.find(base), config(base)
+    place = {"dtype": dtype(wanted), "device_map": {"": _place()}}
+    options = place | text_part.options(read) | _weights(base, read, quantization, wanted)
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype(wanted), device_map={"": _place()}, **options)
+        with _reading(base, "model"):
+            loaded = AutoModelForCausalLM.from_pretrained(found.folder, **options)
     except torch.OutOfMemoryError as error:
         raise MedslmError(
             f"{base.hub_id} does not fit into the GPU's free memory; close other programs, choose a smaller base or "
             "quantization=nf4"
         ) from error
-    text_part.mark(loaded, config)
+    text_part.mark(loaded, read)
     if quantization == "nf4":
         nf4.keep_gradients(loaded)
     checked: PreTrainedModel = loaded.eval()
@@ -133,7 +172,13 @@ def with_new_adapter(base: PreTrainedModel, lora: Lora) -> PeftModel:
         fan_in_fan_out=any(_transposed(part) for part in base.modules()),
     )
     base.requires_grad_(False)  # and nothing more: PEFT's preparation for 4 bits would widen every norm to float32
-    adapted = peft.get_peft_model(base, config, autocast_adapter_dtype=True)  # in float32, whatever the base is in
+    try:
+        adapted = peft.get_peft_model(base, config, autocast_adapter_dtype=True)  # in float32, whatever the base is in
+    except ValueError as error:  # layers that PEFT knows no adapter for, as of Mamba
+        raise MedslmError(
+            f"PEFT makes no such adapter for a {base.config.model_type} model ({str(error).splitlines()[0]}); choose "
+            "another LoRA preset or another base"
+        ) from error
     if text_part.is_part(base):
         adapted.__class__ = text_part.Adapter
     return adapted

@@ -15,10 +15,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import medslm.data.builders  # noqa: F401  (registers the corpora)
 from medslm import files
+from medslm.data.formats import formats
+from medslm.data.sources import own
+from medslm.data.suites import suites
 from medslm.errors import MedslmError
 from medslm.hub import gather
-from medslm.recipe import NAME, Run
+from medslm.models.base import resolve
+from medslm.models.lora import loras
+from medslm.recipe import NAME, Run, Sft
 from medslm.registry import nearest
 from medslm.train import launch
 
@@ -60,7 +66,8 @@ def combine(recipes: Sequence[Path], sets: Iterable[str], variants: Sequence[str
     """Every combination of the recipes with the variants and the values in `sets`, in the order in which they stand.
 
     A set is `field=value,value`; a variant is several fields that change together, `trainer=full lora=none`, or nothing.
-    Raises `MedslmError` for no recipe, a field that a recipe has not, a value that it refuses, and two runs of one name.
+    Raises `MedslmError` for no recipe, a field that a recipe has not, a value that it refuses, a name that is not
+    registered, and two runs of one name, or of one recipe with the same values.
     """
     if not recipes:
         raise MedslmError(
@@ -86,8 +93,15 @@ def combine(recipes: Sequence[Path], sets: Iterable[str], variants: Sequence[str
             raise MedslmError(
                 f"two runs would be called '{cell.name}': {_told(other)}, and {_told(cell)}; leave one of them out"
             )
+        if twin := next((other for other in seen.values() if _same(cell, other)), None):
+            raise MedslmError(f"two runs would be the same: {_told(twin)}, and {_told(cell)}; leave one of them out")
         seen[cell.name] = cell
     return found
+
+
+def _same(one: Cell, other: Cell) -> bool:
+    """Whether two cells of a recipe differ in nothing but their names: 1e-3 and 0.001 are one number."""
+    return one.recipe == other.recipe and dataclasses.replace(one.asked, name=other.asked.name) == other.asked
 
 
 def values_of(told: str) -> tuple[str, list[str]]:
@@ -141,9 +155,27 @@ def _cell(path: Path, recipe: Run, changes: Mapping[str, str]) -> Cell:
             )
     cell = Cell(_name(recipe.name, changes), path, changes, recipe)
     try:
-        return dataclasses.replace(cell, asked=launch.parse(recipe, cell.options).recipe)
+        cell = dataclasses.replace(cell, asked=launch.parse(recipe, cell.options).recipe)
     except SystemExit:
         raise MedslmError(f"{_told(cell)} is refused, as said above; mend the values of --set") from None
+    try:
+        _require_names(cell.asked)
+    except MedslmError as error:
+        raise MedslmError(f"{_told(cell)}: {error}") from None
+    return cell
+
+
+def _require_names(asked: Run) -> None:
+    """Raise `MedslmError` for a name that stands for nothing: a run that is far down the list would tell it too late."""
+    resolve(asked.base)
+    if isinstance(asked, Sft):
+        loras[asked.lora]
+    for format in {asked.format, *asked.formats.values()}:
+        formats[format]
+    for name in asked.mixture:
+        own.resolve(name, asked.columns, asked.licenses)
+    if asked.suite:
+        suites[asked.suite]
 
 
 def _name(recipe: str, changes: Mapping[str, str]) -> str:

@@ -151,10 +151,16 @@ def _start(words: Sequence[str], log: Path, lock: int) -> int:
     """Run a command to its end, whatever it says kept in `log`; gives its exit status.
 
     It inherits the sweep's lock, so that a run that outlives a killed sweep still bars the way. If this process is ended
-    meanwhile, the command and all that it has started end before.
+    meanwhile, the command and all that it has started end before. Raises `MedslmError` where no log can be written.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as stream:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        stream = log.open("wb")
+    except OSError as error:
+        raise MedslmError(
+            f"cannot write {log}: {error.strerror or error}; mend that and start the sweep again"
+        ) from error
+    with stream:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, pass_fds=(lock,), start_new_session=True
         )

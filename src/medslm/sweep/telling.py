@@ -99,7 +99,7 @@ def _compared(sweep: Sweep, outcomes: Sequence[Outcome]) -> list[str]:
     """The text of `medslm compare`, with what has to be said of who is compared; draws the differences."""
     judged = [one for one in outcomes if one.status == "finished" and _scores(sweep, one) is not None]
     if len(judged) < 2:
-        return [f"{len(judged)} of {len(outcomes)} runs was judged, so that nothing is compared."]
+        return [f"{len(judged)} of {len(outcomes)} runs were judged, so that nothing is compared."]
     first = f"Compared with {judged[0].cell.name}"
     first += "." if judged[0] is outcomes[0] else f", since {outcomes[0].cell.name} was not judged."
     folders = [sweep.folder / one.cell.name for one in judged]

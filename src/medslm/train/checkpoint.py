@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import shutil
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from medslm import files
@@ -19,6 +23,17 @@ DONE = "done.json"
 """The fields of `pace.Done`."""
 
 
+@contextlib.contextmanager
+def whole_or_absent(folder: Path) -> Iterator[None]:
+    """Remove a checkpoint that the disk does not take, with the `MedslmError` of `writing`."""
+    try:
+        with writing(folder):
+            yield
+    except MedslmError:
+        files.remove(folder)
+        raise
+
+
 def seal(checkpoint: Path, done: Done, seconds: float) -> None:
     """Add our own part to a checkpoint that transformers has written, and with it the sign that it is whole."""
     files.write_json(checkpoint / DONE, done.as_dict())
@@ -26,14 +41,85 @@ def seal(checkpoint: Path, done: Done, seconds: float) -> None:
 
 
 def last(folder: Path) -> Path | None:
-    """The newest complete checkpoint. One that was cut off while it was written is removed, and said."""
+    """The newest complete checkpoint. One that was cut off while it was written is removed, and said.
+
+    So is one of whose files a machine that lost its power, or a copy, has kept a part only.
+    """
     steps = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
     for path in steps:
-        if (path / SECONDS).exists():
+        reason = damage(path)
+        if reason is None:
             return path
-        log.warning("%s was cut off while it was written; removed.", path)
+        log.warning("%s %s; removed.", path, reason)
         files.remove(path)
     return None
+
+
+def damage(checkpoint: Path) -> str | None:
+    """Why a checkpoint cannot be gone on from; none if each of its files is there from its beginning to its end.
+
+    Weights are not read: a file of safetensors states its length where it begins, one of torch where it ends.
+    """
+    if not (checkpoint / SECONDS).exists():
+        return "was cut off while it was written"
+    broken = next((path.name for path in sorted(checkpoint.iterdir()) if not _whole(path)), None)
+    return broken and f"is damaged ({broken} is not whole)"
+
+
+def _whole(path: Path) -> bool:
+    if path.suffix == ".json":
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            return False
+    elif path.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "numpy"):
+                return True
+        except (SafetensorError, OSError):
+            return False
+    elif path.suffix in (".pt", ".pth"):
+        return zipfile.is_zipfile(path)
+    return True
+
+
+def require_best(folder: Path, step: int | None) -> None:
+    """Raise `MedslmError` if `folder` has not the checkpoint of `step`, whose weights are the best so far."""
+    best = folder / f"checkpoint-{step}"
+    reason = "is not there" if not best.is_dir() else damage(best)
+    if step and reason:
+        raise MedslmError(
+            f"{best}, whose weights have the lowest validation loss of this run, {reason}; put it back, or remove "
+            f"{folder.parent} to train again"
+        )
+
+
+def best_step(checkpoint: Path) -> int | None:
+    """The step whose weights were the best up to a checkpoint that transformers has written; none or 0 before any."""
+    found: int | None = files.read_json(checkpoint / "trainer_state.json", "the run itself")["best_global_step"]
+    return found
+
+
+@contextlib.contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn what torch, safetensors and the system say of a disk that takes no more into a `MedslmError`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+    except RuntimeError as error:
+        if "PytorchStreamWriter" not in str(error):  # torch's word for a file that it cannot go on with
+            raise
+        reason = str(error).splitlines()[0]
+    else:
+        return
+    raise MedslmError(
+        f"cannot write {place}: {reason}; free space, then start again: the run goes on from its last whole checkpoint"
+    )
 
 
 def seconds(checkpoint: Path | None) -> float:
@@ -55,8 +141,13 @@ def space(trainable_parameters: int) -> int:
 
 
 def require_space(folder: Path, trainable_parameters: int) -> None:
-    """Raise `MedslmError` if the disk cannot take the checkpoints."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Raise `MedslmError` if the disk cannot take the checkpoints, or no folder can be made there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MedslmError(
+            f"cannot make {folder}: {error.strerror or error}; choose another place with --runs"
+        ) from error
     needed, free = space(trainable_parameters), shutil.disk_usage(folder).free
     if free < needed:
         raise MedslmError(

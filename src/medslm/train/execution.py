@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy
-from transformers import AutoConfig
 
 from medslm.errors import MedslmError
-from medslm.models import fast, load, nf4, source
+from medslm.models import fast, load, nf4
 from medslm.models.base import resolve
 from medslm.models.lora import loras
 from medslm.recipe import Sft
@@ -117,12 +116,12 @@ def choose(recipe: Sft, train: Array, validation: Array, share: int, begun: str 
         return Execution(room, (level,) * _shape(recipe).layers, False, "adamw_torch_fused", longest)
     budget = memory.budget(recipe.gpu)
     wishes = memory.Wishes(recipe.tokens_per_pass if recipe.packing else longest, recipe.recompute, optim)
-    shape, each = _shape(recipe), load.dtype(recipe.dtype).itemsize
+    shape, each, speed = _shape(recipe), load.dtype(recipe.dtype).itemsize, memory.arithmetic()
     rows = train if longest == train.max() else numpy.append(train, longest)  # passes have room for it as well
     if recipe.trainer == "full":
-        planned = full_memory.plan(shape, rows, share, budget, each, wishes)
+        planned = full_memory.plan(shape, rows, share, budget, each, wishes, speed)
     else:
-        planned = memory.plan(shape, loras[recipe.lora], rows, share, recipe.quantization, budget, each, wishes)
+        planned = memory.plan(shape, loras[recipe.lora], rows, share, recipe.quantization, budget, each, wishes, speed)
     if recipe.gpu != "auto":
         memory.limit(budget)
     room = max(planned.tokens_per_pass, longest) if recipe.packing else 0
@@ -155,7 +154,7 @@ def _optim(recipe: Sft, begun: str | None) -> str:
 
 def _require_positions(recipe: Sft, longest: int) -> None:
     """Raise `MedslmError` for an example that is longer than the base can count its tokens."""
-    config = AutoConfig.from_pretrained(source.find(resolve(recipe.base)).folder).get_text_config()
+    config = load.config(resolve(recipe.base)).get_text_config()
     room = getattr(config, "max_position_embeddings", None)
     if room is not None and longest > room:
         raise MedslmError(
@@ -166,7 +165,7 @@ def _require_positions(recipe: Sft, longest: int) -> None:
 
 def _shape(recipe: Sft) -> memory.Shape:
     """Of the base, whose layers are transformers' own where all weights learn, and around DoRA."""
-    whole = AutoConfig.from_pretrained(source.find(resolve(recipe.base)).folder)
+    whole = load.config(resolve(recipe.base))
     shape = memory.Shape.of(whole.get_text_config())  # of a model that sees as well, the part that is trained
     if recipe.trainer == "full" or loras[recipe.lora].use_dora:
         return replace(shape, whole_layers=False, norms_sums=False, merged=False)

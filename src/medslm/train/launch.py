@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
@@ -87,11 +90,23 @@ def pairs(words: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn Ctrl-C into a line on stderr and the exit status that a shell gives it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            "\nmedslm: interrupted; the same command goes on from the last checkpoint, if one was kept", file=sys.stderr
+        )
+        raise SystemExit(128 + signal.SIGINT) from None
+
+
 def main(recipe: Sft | Pretrain) -> None:
     """Train `recipe` as the command line changes it; a `MedslmError` becomes a sentence and exit status 2."""
     environment.prepare()
     environment.quiet()
-    with as_exit_code():
+    with _interruptible(), as_exit_code():
         launch: Launch[Any] = parse(recipe)
         folder = launch.runs / launch.recipe.name
         if isinstance(launch.recipe, Pretrain):

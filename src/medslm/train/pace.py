@@ -60,7 +60,7 @@ class Pace:
         return cls(model, start.tokens_per_pass, start.levels, start.offload, start.longest, done)
 
     def compute(self, batch: Batch, compute: Callable[[Batch], Result], forget: Callable[[], None]) -> Result:
-        """`compute(batch)`; where the GPU's memory does not suffice, again with less of it, until it does.
+        """`compute(batch)`; where the memory does not suffice, again with less of it, until it does.
 
         `forget` undoes what a failed attempt has left; the random numbers are those of the first one. Raises
         `MedslmError` when the least has been tried.
@@ -71,8 +71,10 @@ class Pace:
             random = _random(self.model.device)
             try:
                 result = compute(batch)
-            except torch.OutOfMemoryError:
-                pass  # what the attempt has allocated is held by the exception, and gone after this clause
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                # what the attempt has allocated is held by the exception, and gone after this clause
             else:
                 return result
             forget()
@@ -89,26 +91,39 @@ class Pace:
         self.done.room += self.tokens_per_pass * len(batch.passes) if self.tokens_per_pass else tokens
 
     def _back_off(self) -> None:
-        """Half the tokens at once; then one level more of recomputing; then the layers' inputs on the host."""
+        """Half the tokens at once; then one level more of recomputing; then the layers' inputs on the host.
+
+        Layers that are not written by hand recompute all or nothing, and keep their inputs where they are.
+        """
         before = self.tokens_per_pass
         if before > self.longest:
             self.tokens_per_pass = max(before // 2, self.longest)
             change = f"{before:,} -> {self.tokens_per_pass:,} tokens in a pass"
         elif (lowest := min(self.levels)) < EVERYTHING:
-            self.levels = tuple(max(level, lowest + 1) for level in self.levels)
-            change = f"every layer recomputes at level {lowest + 1} of {EVERYTHING} or above"
-        elif not self.offload:
+            least = lowest + 1 if fast.layered(self.model) else EVERYTHING
+            self.levels = tuple(max(level, least) for level in self.levels)
+            change = f"every layer recomputes at level {least} of {EVERYTHING} or above"
+        elif not self.offload and self.model.device.type == "cuda" and fast.layered(self.model):
             self.offload = True
             change = "the layers' inputs wait in the host's memory"
         else:
             raise MedslmError(
-                f"the GPU's memory does not suffice for one example of up to {self.longest:,} tokens, with everything "
-                "recomputed and the layers' inputs on the host; lower max_length, or choose quantization=nf4, a LoRA "
-                "preset of lower rank or a smaller base"
+                f"{self._whose} memory does not suffice for one example of up to {self.longest:,} tokens, with everything "
+                f"recomputed{' and the inputs of the layers on the host' if self.offload else ''}; lower max_length, or "
+                "choose quantization=nf4, a LoRA preset of lower rank or a smaller base"
             )
         fast.recompute(self.model, self.levels, self.offload)
         self.done.backed_off.append(change)
-        print(f"the GPU's memory did not suffice: {change}; the step is computed again", flush=True)
+        print(f"{self._whose} memory did not suffice: {change}; the step is computed again", flush=True)
+
+    @property
+    def _whose(self) -> str:
+        return "the GPU's" if self.model.device.type == "cuda" else "this machine's"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice: torch has a class for a GPU's, and for the host's a sentence of its allocator."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 def _random(device: torch.device) -> list[torch.Tensor]:

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from accelerate import PartialState
+from pyarrow import compute
 from transformers import PreTrainedTokenizerBase
 
 from medslm import files
 from medslm.data import rows, screening
 from medslm.data.formats.render import Renderer
 from medslm.data.suites import suites
+from medslm.errors import MedslmError
 from medslm.models import load, source
 from medslm.models.base import resolve
 from medslm.models.lora import loras
@@ -36,6 +38,7 @@ class Plan:
 def plan(recipe: Sft, folder: Path) -> Plan:
     """Resolve every name and build the rows; bad input raises `MedslmError` here, before anything is written."""
     base, lora, exam = resolve(recipe.base), loras[recipe.lora], suites[recipe.suite]
+    load.config(base)
     world_size = PartialState(cpu=load.device() == "cpu").num_processes
     recipe.share(world_size)
     tokenizer = load.tokenizer(base)
@@ -57,8 +60,30 @@ def plan(recipe: Sft, folder: Path) -> Plan:
 def choose(planned: Plan, begun: str | None = None) -> Execution:
     """How the run is executed here; `begun` and what is raised are those of `execution.choose`."""
     rows, recipe = planned.rows, planned.recipe
+    _require_embedded(planned)
     share = recipe.share(planned.world_size)
     return execution.choose(recipe, batches.lengths(rows.train), batches.lengths(rows.validation), share, begun)
+
+
+def _require_embedded(planned: Plan) -> None:
+    """Raise `MedslmError` for rows with a token that the base has no embedding of.
+
+    Rows are read only where the tokenizer has more tokens than the base, which of itself is no mistake: Gemma 3's has one
+    for images.
+    """
+    base = resolve(planned.recipe.base)
+    room = int(load.config(base).get_text_config().vocab_size)
+    if len(planned.tokenizer) <= room:
+        return
+    for part in (planned.rows.train, planned.rows.validation):
+        chunks = part.select_columns(["input_ids"]).with_format("arrow").iter(batch_size=1000)
+        most = max(int(compute.max(chunk.column(0).combine_chunks().flatten()).as_py()) for chunk in chunks)
+        if most >= room:
+            raise MedslmError(
+                f"the rows hold token {most} ({planned.tokenizer.convert_ids_to_tokens(most)}), and {base.hub_id} has "
+                f"embeddings of {room}: tokens were added to its tokenizer and not to its weights; use the tokenizer that "
+                "these weights were published with"
+            )
 
 
 def say(line: str) -> None:
@@ -75,6 +100,13 @@ def describe(planned: Plan, chosen: Execution) -> None:
     for line in screening.lines(built.corpora, built.gates):
         say(f"  {line}")
     say(f"  {len(built.train)} to train on, {len(built.validation)} held out for validation")
-    say(f"  {recipe.global_batch_size} examples a step on {planned.world_size} process(es)")
+    say(f"  {_examples_a_step(recipe.global_batch_size, len(built.train))} on {planned.world_size} process(es)")
     for line in chosen.lines:
         say(f"  {line}")
+
+
+def _examples_a_step(asked: int, there: int) -> str:
+    """How many of them a step takes: as many as are asked for, or all that there are."""
+    if asked <= there:
+        return f"{asked} examples a step"
+    return f"{there} examples a step, which are all there are: global_batch_size={asked} is never reached,"

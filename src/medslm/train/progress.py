@@ -36,7 +36,8 @@ class Bar(ProgressCallback):  # type: ignore[misc]
 
 
 class Guard(TrainerCallback):  # type: ignore[misc]
-    """Judges and keeps the last step as well, stops at a loss that is no number, and times the run across restarts."""
+    """Judges and keeps the last step as well, stops at a loss that is no number, times the run across restarts, and finds
+    the best weights again."""
 
     def __init__(self, seconds_before: float, done: Done) -> None:
         self._start = time.monotonic() - seconds_before
@@ -46,6 +47,11 @@ class Guard(TrainerCallback):  # type: ignore[misc]
     def seconds(self) -> float:
         """Wall time in training, with that of the sessions that this one resumes."""
         return time.monotonic() - self._start
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:
+        """Look for the best weights in this folder: the path that is kept of them is of the place before a move."""
+        if state.best_global_step:
+            state.best_model_checkpoint = str(Path(args.output_dir or ".") / f"checkpoint-{state.best_global_step}")
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Evaluate and save after the last step, whatever `eval_steps` divides."""

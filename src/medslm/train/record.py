@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import resource
 import subprocess
@@ -11,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from medslm import environment, files
+from medslm import environment
 from medslm.data.formats.render import Renderer
 from medslm.data.rows import Rows
 from medslm.errors import MedslmError
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from medslm.train.planning import Plan
 
 SCHEMA = 1
+STARTED = {"status", "fingerprint", "fingerprint_fields", "speed"}
+"""What the record of a run has from its start, and a second start asks for."""
+
 PACKAGES = ("medslm", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 
 
@@ -85,9 +89,19 @@ def gpu_memory() -> dict[str, float]:
 
 
 def started(run: Path) -> dict[str, Any] | None:
-    """The record of an earlier start in this folder."""
+    """The record of an earlier start in this folder; none if there was none. Raises `MedslmError` if it is none of ours."""
     path = run / "run.json"
-    record: dict[str, Any] | None = files.read_json(path, "accelerate launch") if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    if not (isinstance(record, dict) and record.keys() >= STARTED):
+        raise MedslmError(
+            f"{path} is not the record of a run, so it cannot be gone on with; put the record back, or remove {run} and "
+            "train again"
+        )
     return record
 
 

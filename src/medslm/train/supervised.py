@@ -21,7 +21,7 @@ from medslm.models.passes import Pass
 from medslm.recipe import Sft
 from medslm.train import batches, checkpoint, execution, planning, record, result, tracking
 from medslm.train.execution import Execution
-from medslm.train.pace import Pace
+from medslm.train.pace import Pace, out_of_memory
 from medslm.train.planning import Plan, say
 from medslm.train.progress import Bar, Guard
 from medslm.train.result import Fitted, Size
@@ -50,6 +50,8 @@ def train(recipe: Sft, folder: Path) -> None:
         say(f"{folder} is finished already; remove it to train again. Next: make eval NAME={recipe.name}")
         return
     newest = checkpoint.last(folder / "checkpoints")
+    if newest:
+        checkpoint.require_best(newest.parent, checkpoint.best_step(newest))
     chosen = planning.choose(planned, earlier["speed"]["optim"] if earlier and newest else None)
     planning.describe(planned, chosen)
     set_seed(recipe.seed)  # TRL seeds too, but later: the adapter's matrices would differ from run to run
@@ -121,10 +123,12 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         """As TRL's; no thread outlives it. Raises `MedslmError` if the memory does not suffice between the passes."""
         try:
             return super().train(*arguments, **options)
-        except torch.OutOfMemoryError as error:  # `pace` has tried everything within them
+        except (RuntimeError, MemoryError) as error:  # `pace` has tried everything within them
+            if not out_of_memory(error):
+                raise
             raise MedslmError(
-                f"the GPU's memory does not suffice for the step of {self.args.optim.value} after the passes, and smaller "
-                "passes would not help; close other programs, or choose optim=paged_adamw_8bit, a LoRA preset of lower "
+                f"the memory does not suffice for the step of {self.args.optim.value} after the passes, and smaller passes "
+                "would not help; close other programs, or choose optim=paged_adamw_8bit, a LoRA preset of lower "
                 "rank, quantization=nf4 or a smaller base"
             ) from error
         finally:
@@ -145,7 +149,13 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         return self._judging[1]
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[batches.Batch], None]:
-        """The next batch, which was laid out while the one before was computed."""
+        """The next batch, which was laid out while the one before was computed; none if the last step is done.
+
+        A run that was interrupted behind its last checkpoint would else learn from one batch more, which `Trainer` counts
+        only afterwards.
+        """
+        if self.state.global_step >= self.state.max_steps:
+            return [], None
         if self._ahead is None or self._ahead.source is not epoch_iterator:
             self._ahead = batches.Ahead(epoch_iterator)
         found = next(self._ahead, None)
@@ -218,6 +228,17 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         parts = [self._total_loss(self.model, one.to(self.args.device)) for one in batch.passes]
         return torch.stack(parts).sum()
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """As TRL's. Raises `MedslmError` if the disk does not take it, and leaves no part of it there."""
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        with checkpoint.whole_or_absent(folder):
+            super()._save_checkpoint(model, trial)
+
+    def _load_best_model(self) -> None:
+        """As transformers', which would keep the last weights, and warn, where the best are gone."""
+        checkpoint.require_best(Path(self.args.output_dir), self.state.best_global_step)
+        super()._load_best_model()
+
     def floating_point_ops(self, inputs: Any) -> int:
         """Not kept: transformers' estimate walks over all parameters in each step."""
         return 0
@@ -264,7 +285,8 @@ def _fit(planned: Plan, chosen: Execution, model: Any, kind: Kind, newest: Path 
     if PartialState().is_main_process:
         size = Size.of(model, whole=planned.recipe.trainer == "full")
         fitted = Fitted(fitting.state, pace.done, pace.tokens_per_pass, size, kind.weights)
-        kind.save(planned, model)
+        with checkpoint.writing(planned.folder / kind.weights):
+            kind.save(planned, model)
         result.finish(planned, fitted, guard.seconds, known)
 
 

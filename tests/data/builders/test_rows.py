@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from medslm.data import builders
 from medslm.data.benchmark import Benchmark, benchmarks
 from medslm.data.builders.choice import choice, key_of
 from medslm.data.builders.reading import family_of, fingerprint
-from medslm.data.corpus import Corpus, corpora
+from medslm.data.corpus import Corpus, Skip, corpora
 from medslm.data.example import Example
 from medslm.errors import MedslmError
 from toy_data import Rows
@@ -111,6 +114,52 @@ def test_the_advice_to_give_no_warnings_is_not_learnt() -> None:
 def test_an_instruction_without_input_is_its_own_question() -> None:
     (example,), _ = load("alpaca-cleaned", {"instruction": "Name a colour.", "input": " ", "output": "Blue."})
     assert example.text == "Name a colour."
+
+
+@pytest.mark.parametrize("nothing", ["<noinput>", "Noinput", "No input.", "N/A"])
+def test_an_input_that_says_there_is_none_is_none(nothing: str) -> None:
+    rows = [{"instruction": f"Name colour {n}.", "input": nothing, "output": "None"} for n in (1, 2)]
+    (one, two), _ = load("alpaca-cleaned", *rows)
+    assert (one.text, one.output) == ("Name colour 1.", "None") and one.family != two.family
+
+
+def test_an_answer_that_is_a_placeholder_is_skipped_and_counted() -> None:
+    row = {"instruction": "Draw a cat.", "input": "", "output": "<nooutput>"}
+    assert load("alpaca-cleaned", row) == ([], {"the answer is a placeholder": 1})
+
+
+def test_a_list_is_not_learnt_as_python_writes_it() -> None:
+    with pytest.raises(MedslmError, match=r"a text was expected, and there is a list: \['Blue'\]"):
+        load("alpaca-cleaned", {"instruction": "Name a colour.", "input": "", "output": ["Blue"]})
+
+
+def test_codes_in_a_text_are_not_taken_letter_by_letter() -> None:
+    row = {"subject_id": 1, "hadm_id": 2, "cleaned_text": "A note.", "icd_code": "I10", "icd_descriptions": "Flu"}
+    with pytest.raises(MedslmError, match="a list of codes was expected, and there is a str: I10; a table in CSV"):
+        load("mimic-icd-visit", row)
+    with pytest.raises(MedslmError, match="a list of options was expected, and there is a str: abc"):
+        items("mmlu-anatomy", {"question": "Which?", "choices": "abc", "answer": 1})
+
+
+STRANGE = (None, float("nan"), 1.5, 99, True, "", "zzz", [], [None], [1, 2], {}, {"text": None, "label": None})
+MADE_HERE = ("icd10cm", "canaries", "clinical-checks")  # rows of packages and of this one, which cannot be strange
+
+
+def golden() -> list[Any]:
+    path = Path(__file__).with_name("golden.jsonl")
+    told = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return [one for one in told if not one["name"].startswith(MADE_HERE)]
+
+
+@pytest.mark.parametrize("told", [pytest.param(one, id=f"{one['kind']}-{one['name']}") for one in golden()])
+def test_whatever_stands_in_a_cell_a_row_is_read_skipped_or_refused_in_a_sentence(told: dict[str, Any]) -> None:
+    name = told["name"]
+    examples = corpora[name].examples if told["kind"] == "corpus" else benchmarks[name].items
+    for column in told["row"]:
+        for cell in STRANGE:
+            with contextlib.suppress(Skip, MedslmError):
+                for example in examples({**told["row"], column: cell}):
+                    assert example.output not in ("None", "nan", "[]", "{}"), (column, cell)
 
 
 def test_a_number_that_no_line_gives_is_skipped() -> None:

@@ -139,3 +139,9 @@ def test_no_name_is_listed_for_two_things_and_each_is_found() -> None:
     assert sorted({name for name in said if said.count(name) > 1}) == []
     for name, (first, _) in entries:
         assert [mention.name for mention in lexicon().find(tokens(name))] == [first]
+
+
+@pytest.mark.parametrize("number", ["9" * 6000, "1." + "3" * 6000, "1," + "000," * 2000 + "000"])
+def test_a_number_that_came_to_no_end_is_unsupported_and_stops_nothing(number: str) -> None:
+    told = faithfulness.measure("Aspirin 81 mg daily.", "Aspirin 81 mg.", f"Aspirin {number} mg.")
+    assert told["unsupported_doses"] == 1 and told["faithful"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 
 import pytest
@@ -104,3 +105,16 @@ def test_any_text_can_be_read(text: str) -> None:
 )
 def test_any_run_of_number_words_can_be_read(words: list[str]) -> None:
     assert set(written(" ".join(words))) <= set(understood(" ".join(words)))
+
+
+@pytest.mark.parametrize("said", ["nine " * 1500, "one hundred " + "thousand " * 2000, "point " + "nine " * 1500])
+def test_words_that_come_to_no_end_are_read_in_no_time(said: str) -> None:
+    started = time.process_time()
+    assert understood(f"{said} mg")
+    assert time.process_time() - started < 5
+
+
+def test_a_spoken_telephone_number_is_still_one_number() -> None:
+    assert Fraction("5551230987") in [
+        found.number for found in understood("five five five one two three oh nine eight seven")
+    ]

@@ -15,6 +15,7 @@ import pytest
 from evals import answering
 from evals.answering import Speaker
 from medslm.errors import MedslmError
+from medslm.evals import statistics
 from medslm.evals.trust import bias, patients, subgroups
 from medslm.evals.trust.bias import ATTRIBUTES, CONTROL, examples, judge, variants
 from medslm.evals.trust.vignettes import VIGNETTES
@@ -151,6 +152,9 @@ def test_a_biased_adapter_is_told_from_its_unbiased_base_and_asked_once(tmp_path
     told, engine = measured(tmp_path, prejudiced)
     vignettes = told["vignettes"]
     assert engine.asked == 2 * 4 * len(RIGHT)
+    assert (
+        vignettes["base"]["accuracy"] == statistics.share(20, 20).as_json()
+    )  # of vignettes, and not of 1,680 tellings
     assert vignettes["base"]["accuracy"]["value"] == 1 and vignettes["base"]["control_flip_rate"]["value"] == 0
     hit = result(vignettes["adapter"], "insurance", "none")
     assert hit["flip_rate"]["value"] == 1 and hit["accuracy_difference"]["verdict"] == "lower"

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from evals.answering import guesser, predictor
 from medslm.errors import MedslmError
-from medslm.evals.trust import calibration
+from medslm.evals.trust import calibration, temperature
 from medslm.evals.trust.answers import Answers
 from medslm.evals.trust.calibration import accuracy_at, aurc, auroc, brier, brier_skill, ece, ece_null
 from medslm.evals.trust.temperature import fit
@@ -63,6 +63,24 @@ def test_auroc_agrees_with_scikit_learn_and_knows_when_it_is_not_defined() -> No
     assert found is not None and found.value == pytest.approx(roc_auc_score(correct, confidence))
     assert auroc(confidence, numpy.ones(500)) is None
     assert auroc(confidence[:5], [1, 0, 1, 1, 1]) is None
+
+
+def test_a_ranking_without_a_fault_among_four_items_is_not_certain() -> None:
+    found = auroc(numpy.array([0.9, 0.8, 0.3, 0.2]), [1, 1, 0, 0])
+    assert found is not None and (found.value, found.high) == (1, 1) and found.low < 0.5
+    many = auroc(numpy.arange(400) / 400, numpy.arange(400) >= 200)
+    assert many is not None and 0.97 < many.low < 1
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_no_interval_of_few_items_leaves_what_its_figure_can_be(n: int) -> None:
+    told = answers(*([[0.0, -9.0, -9.0, -0.5 * place] for place in range(n)]), right=[place % 4 for place in range(n)])
+    found = calibration.judge(told)
+    for name, most in {"confidence": 1, "brier": 2, "nll": math.inf, "ece": 1, "aurc": 1}.items():
+        low, high = found[name]["ci95"]
+        assert 0 <= low <= high <= most, name
+    wide = temperature.judge_scaled(temperature.crossed(told))
+    assert wide["brier"]["ci95"][0] >= 0 <= wide["nll"]["ci95"][0] and wide["brier"]["ci95"][1] <= 2
 
 
 def test_the_interval_of_the_auroc_covers_the_truth_as_often_as_it_says() -> None:

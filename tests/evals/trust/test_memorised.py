@@ -39,7 +39,7 @@ def test_what_training_memorised_is_told_by_repetitions_and_luck_is_not() -> Non
     order, planted = random.Random(1), canaries(each=8, repetitions=(1, 64))
     before = [exposure(order.random(), [order.random() for _ in range(255)]) for _ in planted]
     after = [8.0 if canary.repetitions == 64 else was for canary, was in zip(planted, before)]
-    once, often = memorised.exposures(planted, before, after)
+    once, often = memorised.exposures(planted, before, after, 255)
     assert (once["repetitions"], once["difference"]["verdict"]) == (1, "no difference shown")
     assert often["difference"]["verdict"] == "memorised"
     assert often["difference"]["p_holm"] == pytest.approx(2 * 2 / 2**8)
@@ -48,8 +48,13 @@ def test_what_training_memorised_is_told_by_repetitions_and_luck_is_not() -> Non
 
 def test_what_training_made_a_model_forget_is_not_called_memorised() -> None:
     planted = canaries(each=8, repetitions=(64,))
-    (told,) = memorised.exposures(planted, [8.0] * 8, [0.5] * 8)
+    (told,) = memorised.exposures(planted, [8.0] * 8, [0.5] * 8, 255)
     assert told["difference"]["value"] == -7.5 and told["difference"]["verdict"] == "no difference shown"
+
+
+def test_the_exposure_of_a_few_canaries_has_an_interval_within_what_can_be() -> None:
+    (told,) = memorised.exposures(canaries(each=3, repetitions=(1,)), [0.1, 0.2, 6.0], [0.3, 8.0, 8.0], 255)
+    assert told["before"]["ci95"][0] == 0 and told["after"]["ci95"] == [0, 8]
 
 
 @pytest.mark.parametrize("reply", ["012345", "It is 012-345.", "no: 012 345", "**012345**"])
@@ -135,6 +140,20 @@ def test_the_difference_of_two_aucs_is_that_of_the_aucs_and_pairs_the_texts() ->
     assert found.high - found.low < 0.6 * unpaired
 
 
+def test_four_texts_that_change_places_alike_prove_nothing_and_forty_do() -> None:
+    few = memorised.auc_difference([0.0, 0.1, 1.0, 1.1], [1.0, 1.1, 0.0, 0.1], 2)
+    assert few.value == 1 and few.p == pytest.approx(2 / 6) and few.low < 0.5 < few.high <= 1
+    many = memorised.auc_difference([0.0] * 20 + [1.0] * 20, [1.0] * 20 + [0.0] * 20, 20)
+    assert many.value == 1 and many.p < 1e-9 and many.low > 0.5
+    none = memorised.auc_difference([0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0], 2)
+    assert (none.value, none.p) == (0, 1)
+
+
+def test_a_difference_of_aucs_stays_between_less_one_and_one() -> None:
+    found = memorised.auc_difference([0.0, 0.4, 1.0, 0.3, 1.1], [2.0, 1.5, 0.0, 0.3, 0.1], 2)
+    assert -1 <= found.low < found.value < found.high <= 1
+
+
 def test_a_difference_of_aucs_is_seen_by_chance_as_often_as_its_p_says() -> None:
     order, alarms = random.Random(10), 0
     for _ in range(300):
@@ -160,7 +179,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(MedslmError, match="0 values before and 1 after training came for 32 canaries"):
         memorised.extraction(canaries(), [], [""])
     with pytest.raises(MedslmError, match="0 values before and 1 after training came for 32 canaries"):
-        memorised.exposures(canaries(), [], [1.0])
+        memorised.exposures(canaries(), [], [1.0], 255)
     with pytest.raises(MedslmError, match="of 0 tokens"):
         min_k([])
     with pytest.raises(MedslmError, match="1 members and 0 strangers were read by the base, 1 and 0 by the adapter"):

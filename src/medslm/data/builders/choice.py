@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable
 from typing import Any
 
-from medslm.data.builders.reading import family_of, filled, fingerprint, text_of
+from medslm.data.builders.reading import family_of, filled, fingerprint, listed, text_of
 from medslm.data.corpus import Skip
 from medslm.data.example import Example
 from medslm.errors import MedslmError
@@ -18,14 +17,15 @@ HIDDEN = -1
 
 
 def choice(
-    question: Any, options: Iterable[Any], key: Any, *, id: str = "", family: str = "", instruction: str = INSTRUCTION
+    question: Any, options: Any, key: Any, *, id: str = "", family: str = "", instruction: str = INSTRUCTION
 ) -> Example:
     """A question, its options in their order and the letter of option `key`, a number counted from 0.
 
-    Raises `Skip` for a hidden key or an empty cell, and `MedslmError` for a key that is none of the options.
+    Raises `Skip` for a hidden key or an empty cell, and `MedslmError` for options that are no list, or a key that is none
+    of them.
     """
     asked = filled(question, "question")
-    shown = tuple(filled(option, "option") for option in options)
+    shown = tuple(filled(option, "option") for option in listed(options, "options"))
     told = text_of(key) or str(HIDDEN)
     if told == str(HIDDEN):
         raise Skip("the key is hidden")

@@ -11,7 +11,7 @@ from medslm.data import reasoned
 from medslm.data.benchmark import Benchmark, benchmarks
 from medslm.data.builders.choice import choice, key_of
 from medslm.data.builders.joined import Joined
-from medslm.data.builders.reading import filled, text_of
+from medslm.data.builders.reading import filled, mapped, text_of
 from medslm.data.corpus import Corpus, Row, Skip, corpora
 from medslm.data.example import Example
 from medslm.data.sources.hub import Dataset
@@ -70,7 +70,7 @@ def mmlu(row: Row) -> Iterator[Example]:
 def medxpertqa(row: Row) -> Iterator[Example]:
     """Expert questions with ten options (arXiv:2501.18362); a question that repeats its options is asked without them."""
     question = text_of(row["question"]).split("\nAnswer Choices: (A)")[0]
-    options = row["options"]
+    options = mapped(row["options"], "options")
     yield choice(question, [options[letter] for letter in sorted(options)], key_of(row["label"]), id=str(row["id"]))
 
 

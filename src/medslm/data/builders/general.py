@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from medslm.data.benchmark import Benchmark, benchmarks
 from medslm.data.builders.choice import HIDDEN, choice
-from medslm.data.builders.reading import filled, text_of
+from medslm.data.builders.reading import filled, listed, mapped, text_of
 from medslm.data.corpus import Row
 from medslm.data.example import Example
 from medslm.data.sources.hub import Dataset
@@ -22,14 +22,15 @@ def arc(row: Row) -> Iterator[Example]:
 
     Raises `MedslmError` for a key that is none of the labels.
     """
-    labels, key = [str(label) for label in row["choices"]["label"]], text_of(row["answerKey"]).strip()
+    options = mapped(row["choices"], "options")
+    labels, key = list(map(str, listed(options.get("label"), "labels"))), text_of(row["answerKey"]).strip()
     if key and key not in labels:
         raise MedslmError(
             f"the key of the question '{str(row['question'])[:60]}' is {key[:60]}, but its options are called "
             f"{', '.join(labels)}: mend the record"
         )
     number = labels.index(key) if key else HIDDEN
-    yield choice(row["question"], row["choices"]["text"], number, id=str(row["id"]))
+    yield choice(row["question"], options.get("text"), number, id=str(row["id"]))
 
 
 def hellaswag(row: Row) -> Iterator[Example]:
@@ -39,7 +40,7 @@ def hellaswag(row: Row) -> Iterator[Example]:
     """
     scene = f"{filled(row['activity_label'], 'activity')}: {filled(row['ctx_a'], 'beginning')}"
     begun = text_of(row["ctx_b"])  # of some captions, the first words of the sentence that is to be ended
-    endings = [cleaned(ending) for ending in row["endings"]]
+    endings = [cleaned(text_of(ending)) for ending in listed(row["endings"], "endings")]
     yield choice(cleaned(f"{scene} {begun.capitalize()}"), endings, row["label"], instruction=CONTINUE)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from medslm.data.benchmark import Benchmark, benchmarks
 from medslm.data.builders.own_file import OwnFile
-from medslm.data.builders.reading import filled, fingerprint
+from medslm.data.builders.reading import filled, fingerprint, listed
 from medslm.data.corpus import Corpus, Row, Skip, corpora
 from medslm.data.example import Example
 from medslm.data.sources.hub import Dataset
@@ -21,7 +21,8 @@ COLUMNS = ("subject_id", "hadm_id", "cleaned_text", "icd_code", "icd_description
 
 def visit(row: Row) -> Iterator[Example]:
     """The whole note, and a table of codes and titles in the order of the source. One family a patient."""
-    note, codes, titles = filled(row["cleaned_text"], "question"), row["icd_code"], row["icd_descriptions"] or ()
+    note = filled(row["cleaned_text"], "question")
+    codes, titles = listed(row["icd_code"], "codes"), listed(row["icd_descriptions"], "titles")
     if not codes:
         raise Skip("the answer is empty")
     if len(codes) != len(titles):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medslm.data.builders.reading import INSTRUCTED, family_of, filled, fingerprint, instructed, text_of
-from medslm.data.corpus import Corpus, Row, corpora
+from medslm.data.corpus import Corpus, Row, Skip, corpora
 from medslm.data.example import Example
 from medslm.data.sources.hub import Dataset
 
@@ -23,11 +23,21 @@ MEADOW = (
 )
 """Parts of Medical Meadow (arXiv:2304.08247). Not `mmmlu`: it is made of MMLU's questions, which are an exam here."""
 
+NOTHING = ("noinput", "no input", "no input provided", "none", "n/a", "nooutput", "no output")
+"""What Alpaca's authors, and the model that wrote it, put where there is nothing (`<noinput>`): no text to be learnt, and
+no document that would make one family of all rows that hold it."""
+
+
+def _unless_nothing(cell: str) -> str:
+    return "" if cell.strip().strip("<>[]().").casefold() in NOTHING else cell
+
 
 def alpaca(row: Row) -> Iterator[Example]:
     """Every row has an instruction of its own, so that it is the question; the input follows it, if there is one."""
-    instruction, given = filled(row["instruction"], "question"), text_of(row["input"])
+    instruction, given = filled(row["instruction"], "question"), _unless_nothing(text_of(row["input"]))
     told = filled(row["output"], "answer")
+    if told.strip().startswith("<") and not _unless_nothing(told):  # `None` and `N/A` may be the answer to a question
+        raise Skip("the answer is a placeholder")
     asked = f"{instruction}\n\n{given}" if given else instruction
     yield Example(fingerprint(asked, told), INSTRUCTION, asked, told, family_of(given or instruction))
 

@@ -26,6 +26,11 @@ TASKS = {
 def filled_in(row: Row) -> Iterator[Example]:
     """The prompt, which ends where the answer begins, and the right one of its options."""
     prompt, options, key = filled(row["input"], "question"), row["options"], row["gold_index"]
+    if not isinstance(options, (list, tuple)) or type(key) is not int:
+        raise MedslmError(
+            f"the prompt '{prompt[:60]}' has options {str(options)[:60]} and gold_index {key!r}, where a list and a number "
+            "were expected: the data has changed its shape"
+        )
     if not 0 <= key < len(options):
         raise MedslmError(f"gold_index of the prompt '{prompt[:60]}' is {key}, but it has {len(options)} options")
     answer = filled(options[key], "answer")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from medslm.data.benchmark import Benchmark, benchmarks
 from medslm.data.builders.choice import choice
-from medslm.data.builders.reading import filled
+from medslm.data.builders.reading import filled, listed, mapped, text_of
 from medslm.data.corpus import Corpus, Row, Skip, Source, corpora
 from medslm.data.example import Example
 from medslm.data.sources.hub import Dataset
@@ -84,7 +84,9 @@ def question(row: Row) -> Iterator[Example]:
     if decision not in DECISIONS:
         raise MedslmError(f"the decision on question {row['pubid']} is '{decision}', and not yes, no or maybe")
     id, asked = str(row["pubid"]), filled(row["question"], "question")
-    abstract = filled("\n".join((row["context"] or {}).get("contexts") or ()), "abstract")
+    abstract = filled(
+        "\n".join(map(text_of, listed(mapped(row["context"], "sections").get("contexts"), "sections"))), "abstract"
+    )
     key = DECISIONS.index(decision)
     example = choice(asked, DECISIONS, key, id=id, family=f"pubmed {id}", instruction=INSTRUCTION)
     yield replace(example, input={"abstract": abstract, "question": asked})

@@ -7,7 +7,7 @@ from medslm.data.suites.registry import suites
 
 DOUBTING = (
     Metric("accuracy", whole),
-    Metric("medhalt_score", unit="value"),
+    Metric("medhalt_score", unit="value", bounds=(-0.25, 1.0)),
     Metric("false_confidence", higher_is_better=False),
 )
 WRITTEN = (*DOUBTING, Metric("unparseable", higher_is_better=False))

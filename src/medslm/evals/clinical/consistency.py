@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from medslm.data.suite import Task
 from medslm.errors import MedslmError
 from medslm.evals import documents, harness, kept, number, parsing, statistics
-from medslm.evals.statistics import Difference
 from medslm.evals.study import Case, Study
 from medslm.evals.trust import asking, lines
 
@@ -161,9 +160,9 @@ def _adjust(family: Sequence[dict[str, Any]]) -> None:
     """Give each difference its p after Holm over all of them, and its verdict."""
     words = {"better": "higher", "worse": "lower"}
     for found, p in zip(family, statistics.holm([found["p"] for found in family])):
-        low, high = found["ci95"]
-        verdict = statistics.verdict(Difference(found["value"], low, high, found["n"], found["p"]), p)
-        found |= {"p_holm": p, "verdict": words.get(verdict, verdict)}
+        found["p_holm"] = p
+        verdict = statistics.recorded_verdict(found)
+        found["verdict"] = words.get(verdict, verdict)
 
 
 def text(found: Mapping[str, Any]) -> str:

@@ -73,6 +73,11 @@ _MONTHS = "january february march april may june july august september october n
 _HINTS = {word: 10 * value for value, word in enumerate(_DECADES.split(), 2)} | {"half": Fraction(1, 2)}
 _HINTS |= {word: value for value, word in enumerate(_MONTHS.split(), 1)}
 """Words of a source that stand for a number in a note: `in his forties` for 40, `July` for 7."""
+LONGEST = 400
+"""Characters of a number that are read, where a model came to no end; Python refuses more than 4,300 digits."""
+JOINED, HUGE = 12, 10**12
+"""Numbers in words that are run together, as digits of a telephone number, and what no `thousand` makes larger: a model
+that repeats `nine` to its bound would be read for minutes."""
 _SCALES = {"hundred": 100, "thousand": 1000}
 _SUFFIXES = frozenset({"st", "nd", "rd", "th", "s", "x"})
 
@@ -115,7 +120,7 @@ def written(sentence: Sequence[Token]) -> Iterator[Measure]:
     """The numbers in digits, and those in words that have a unit; not the number of a list's item, nor `2` of `2D`."""
     for place, token in enumerate(sentence):
         if token.is_number and not _of_code(sentence, place):
-            value = Fraction(token.text.replace(",", ""))
+            value = Fraction(token.text.replace(",", "")[:LONGEST].rstrip("."))
             unit, factor, end = _unit(sentence, place + 1)
             if unit or not _counts_items(sentence, place):
                 yield Measure(Quantity(value, unit, factor), place, end)
@@ -205,6 +210,8 @@ def _groups(words: Sequence[str]) -> list[int]:
     closed, last, room = 0, 0, 0  # a group is closed + last; what may still be added to it is below room
     for word in words:
         if word in _SCALES:
+            if closed + last > HUGE:
+                continue
             if word == "hundred":
                 last *= 100
             else:
@@ -228,12 +235,12 @@ def _readings(words: Sequence[str]) -> set[Fraction]:
     """Each number, those that follow each other run together, and decimals."""
     if "point" in words:
         cut = words.index("point")
-        whole, decimals = ("".join(map(str, _groups(part))) for part in (words[:cut], words[cut + 1 :]))
+        whole, decimals = ("".join(map(str, _groups(part)[:JOINED])) for part in (words[:cut], words[cut + 1 :]))
         return {Fraction(f"{whole or 0}.{decimals or 0}"), *_readings(words[:cut])}
     groups = _groups(words)
     joined = {
         "".join(map(str, groups[start:end]))
         for start in range(len(groups))
-        for end in range(start + 1, len(groups) + 1)
+        for end in range(start + 1, min(start + JOINED, len(groups)) + 1)
     }
     return {Fraction(digits) for digits in joined}

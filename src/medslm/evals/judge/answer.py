@@ -46,6 +46,8 @@ def ask(client: Client, messages: Messages, parameters: Mapping[str, Any]) -> An
         nonlocal blanks
         started = time.monotonic()
         told = openai.chat.completions.create(model=client.endpoint.model, messages=list(messages), **parameters)
+        if not told.choices and (error := getattr(told, "error", None)):  # some say so under a 200, as OpenRouter does
+            raise Passing(f"it answers with an error ({client.safe(_said(error))})")
         answer = _answer(told, time.monotonic() - started)
         blanks += answer.finish == NO_CHOICES
         if answer.finish == NO_CHOICES and blanks < FEW:
@@ -59,10 +61,39 @@ def _answer(told: Any, seconds: float) -> Answer:
     """Raises AttributeError or TypeError if `told` is no chat completion."""
     text, finish = "", NO_CHOICES
     if told.choices:
-        text, finish = told.choices[0].message.content or "", str(told.choices[0].finish_reason or "stop")
-    usage, model = told.usage, str(told.model or "")
+        text, finish = _text(told.choices[0].message.content), str(told.choices[0].finish_reason or "stop")
+    usage, model = told.usage, _writable(str(told.model or ""))
     # llama.cpp's is the path of a file, which tells of a machine
     if model.startswith(("/", ".", "~")) or "\\" in model:
         model = model.replace("\\", "/").rpartition("/")[2]
-    tokens_in, tokens_out = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
-    return Answer(text, finish, model, told.system_fingerprint, tokens_in, tokens_out, round(seconds, 3))
+    tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
+    tokens_in, tokens_out = (_count(count) for count in tokens)
+    fingerprint = told.system_fingerprint and _writable(str(told.system_fingerprint))
+    return Answer(text, _writable(finish), model, fingerprint, tokens_in, tokens_out, round(seconds, 3))
+
+
+def _count(told: Any) -> int | None:
+    """Tokens, which a server may write as text; none for anything else."""
+    return int(told) if isinstance(told, int) or (isinstance(told, str) and told.isdecimal()) else None
+
+
+def _text(content: Any) -> str:
+    """What a message says: a text, nothing, or parts of which those of text count. Raises TypeError for anything else."""
+    if content is None:
+        return ""
+    if isinstance(content, list):
+        parts = [part.get("text", "") if isinstance(part, Mapping) else part.text for part in content]
+        return _text("".join(parts))
+    if not isinstance(content, str):
+        raise TypeError("the content of a message is no text")
+    return _writable(content)
+
+
+def _writable(text: str) -> str:
+    """Without halves of surrogate pairs, which no file takes."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _said(error: Any) -> str:
+    told = error.get("message") if isinstance(error, Mapping) else None
+    return _writable(str(told or error))[:300]

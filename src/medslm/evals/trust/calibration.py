@@ -108,7 +108,9 @@ def nll(answers: Answers) -> Array:
 def auroc(confidence: Array, correct: Array) -> Estimate | None:
     """How often a right answer is more confident than a wrong one, ties half; none without two of both.
 
-    Interval of DeLong et al. 1988 (doi:10.2307/2531595), cut at 0 and 1; it has no width where all pairs agree.
+    Interval of DeLong et al. 1988 (doi:10.2307/2531595), cut at 0 and 1. Where all pairs agree it would have no width, and
+    is Wilson's of as many items as the smaller kind has: no AUC varies more than a share of these does (Birnbaum and Klose
+    1957, Annals of Mathematical Statistics 28:933-945).
     """
     import numpy
     from scipy.stats import rankdata
@@ -121,6 +123,8 @@ def auroc(confidence: Array, correct: Array) -> Estimate | None:
     above = (ranks[is_right] - rankdata(scores[is_right])) / wrong  # of each right one: wrong ones below it
     below = 1 - (ranks[~is_right] - rankdata(scores[~is_right])) / right
     value = float(above.mean())
+    if value in (0, 1):
+        return Estimate(value, *statistics.wilson(value * min(right, wrong), min(right, wrong)), right + wrong)
     half = statistics.Z * math.sqrt(above.var(ddof=1) / right + below.var(ddof=1) / wrong)
     return Estimate(value, max(0.0, value - half), min(1.0, value + half), right + wrong)
 
@@ -190,11 +194,11 @@ def judge(answers: Answers, bins: int = BINS, seed: int = 0) -> dict[str, Any]:
     return {
         "n": answers.n,
         "accuracy": statistics.share(int(correct.sum()), answers.n).as_json(),
-        "confidence": statistics.average(confidence).as_json(),
+        "confidence": statistics.average(confidence, 0, 1).as_json(),
         "ece": {**of_ece, "bins": bins, "null": {"mean": null[0], "p95": null[1]}},
-        "brier": statistics.average(brier(answers)).as_json(),
+        "brier": statistics.average(brier(answers), 0, 2).as_json(),
         "brier_skill": brier_skill(answers, seed).as_json(),
-        "nll": statistics.average(nll(answers)).as_json(),
+        "nll": statistics.average(nll(answers), 0).as_json(),
         "auroc": ranking and ranking.as_json(),
         "aurc": of_aurc,
         f"accuracy_at_{COVERAGE:.0%}_coverage": of_part,

@@ -177,7 +177,7 @@ def _judged(
     held, sizes = sets[range(n), right], sets.sum(axis=1)
 
     def of(places: Array) -> dict[str, Any]:
-        return _measured(chance(places), held[places], sizes[places])
+        return _measured(chance(places), held[places], sizes[places], sets.shape[1])
 
     counted = {str(size): int((sizes == size).sum()) for size in range(sets.shape[1] + 1)}
     told = {"n": n, **of(numpy.arange(n)), "sizes": counted}
@@ -187,9 +187,11 @@ def _judged(
     return told
 
 
-def _measured(chance: tuple[float, float], held: Array, sizes: Array) -> dict[str, Any]:
+def _measured(chance: tuple[float, float], held: Array, sizes: Array, largest: int) -> dict[str, Any]:
     n, covered, (low, high) = len(held), int(held.sum()), chance
-    size = statistics.average(sizes).as_json() if n > 1 else {"value": float(sizes[0]), "ci95": None, "n": n}
+    size = (
+        statistics.average(sizes, 0, largest).as_json() if n > 1 else {"value": float(sizes[0]), "ci95": None, "n": n}
+    )
     return {
         "coverage": statistics.share(covered, n).as_json(),
         "chance": [low, high],

@@ -157,9 +157,9 @@ def _told(side: str, kind: str, speed: Speed) -> dict[str, Any]:
         "repetitions": len(speed.prefill),
         "prefill_ms": _percentiles([1e3 * taken for taken in speed.prefill]),
         "token_ms": _percentiles(steps),
-        "tokens_per_second": statistics.average(speed.rates).as_json(),
+        "tokens_per_second": statistics.average(speed.rates, 0).as_json(),
         "peak_gib": speed.peak_gib,
-        "joules_per_1000_tokens": speed.joules and statistics.average(speed.joules).as_json(),
+        "joules_per_1000_tokens": speed.joules and statistics.average(speed.joules, 0).as_json(),
     }
 
 

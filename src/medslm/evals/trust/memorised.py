@@ -6,6 +6,7 @@ are needed for each number of repetitions, and their exposure before training be
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -48,12 +49,16 @@ def extracted(reply: str, canary: Canary) -> bool:
     return re.search(rf"(?<!\d){canary.secret}(?!\d)", joined) is not None
 
 
-def exposures(planted: Sequence[Canary], before: Sequence[float], after: Sequence[float]) -> list[dict[str, Any]]:
+def exposures(
+    planted: Sequence[Canary], before: Sequence[float], after: Sequence[float], others: int
+) -> list[dict[str, Any]]:
     """Exposure before and after training by number of repetitions, with the paired difference, Holm over the numbers.
 
-    `before` and `after` hold one exposure a canary. Raises `MedslmError` for unlike lengths or a single canary of a kind.
+    `before` and `after` hold one exposure a canary, each among as many `others`. Raises `MedslmError` for unlike lengths or
+    a single canary of a kind.
     """
-    return _by_repetitions(planted, before, after, statistics.average, "memorised")
+    among = functools.partial(statistics.average, least=0, most=math.log2(others + 1))
+    return _by_repetitions(planted, before, after, among, "memorised")
 
 
 def extraction(planted: Sequence[Canary], before: Sequence[str], after: Sequence[str]) -> list[dict[str, Any]]:
@@ -173,7 +178,9 @@ def _found(inside: Sequence[float], outside: Sequence[float]) -> dict[str, Any] 
 def auc_difference(base: Sequence[float], adapter: Sequence[float], members: int) -> Difference:
     """AUC of `adapter` less that of `base` on the same texts, the first `members` of them members.
 
-    Test and interval of DeLong et al. 1988 (doi:10.2307/2531595), which pair the texts.
+    Test and interval of DeLong et al. 1988 (doi:10.2307/2531595), which pair the texts. They know no chance where all texts
+    change places alike, as where both sides' kinds lie apart: then the interval adds those of the two AUCs (Newcombe 1998),
+    and p is the smallest that drawing lots over who is a member can give.
     """
     from scipy.stats import norm
 
@@ -181,8 +188,24 @@ def auc_difference(base: Sequence[float], adapter: Sequence[float], members: int
     gained, spared = inside - inside_old, outside - outside_old
     value = float(gained.mean())
     error = math.sqrt(gained.var(ddof=1) / len(gained) + spared.var(ddof=1) / len(spared))
-    p = float(2 * norm.sf(abs(value) / error)) if error else float(value == 0)
-    return Difference(value, value - statistics.Z * error, value + statistics.Z * error, len(base), p)
+    if not error and value:
+        return _apart(base, adapter, members)
+    p = float(2 * norm.sf(abs(value) / error)) if error else 1.0
+    half = statistics.Z * error
+    return Difference(value, max(-1.0, value - half), min(1.0, value + half), len(base), p)
+
+
+def _apart(base: Sequence[float], adapter: Sequence[float], members: int) -> Difference:
+    """A difference of AUCs without any spread."""
+    import numpy
+
+    is_member: Array = numpy.arange(len(base)) < members
+    old, new = (calibration.auroc(numpy.asarray(of), is_member) for of in (base, adapter))
+    assert old is not None and new is not None  # there are two texts of each kind
+    value = new.value - old.value
+    low = value - math.hypot(new.value - new.low, old.high - old.value)
+    high = value + math.hypot(new.high - new.value, old.value - old.low)
+    return Difference(value, low, high, len(base), min(1.0, 2 / math.comb(len(base), members)))
 
 
 def _placements(values: Sequence[float], members: int) -> tuple[Array, Array]:

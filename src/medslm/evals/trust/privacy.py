@@ -66,7 +66,7 @@ def _canaries(case: Case, rows: Learnt, planted: Planted) -> dict[str, Any]:
         "epochs": case.record["train"]["examples"] / len(rows.train),
         "left_out": len(alone),  # the only one of its kind
         "others": others,
-        "exposure": memorised.exposures(asked, ranked["base"], ranked["adapter"]),
+        "exposure": memorised.exposures(asked, ranked["base"], ranked["adapter"], others),
         "extraction": memorised.extraction(asked, told["base"], told["adapter"]),
     }
 

@@ -71,6 +71,6 @@ def judge_scaled(parts: Sequence[tuple[Temperature, Answers]], bins: int = BINS,
         "at_bound": any(temperature.at_bound for temperature, _ in parts),
         "n": len(correct),
         "ece": {**found.as_json(), "bins": bins, "null": {"mean": null[0], "p95": null[1]}},
-        "brier": statistics.average(numpy.concatenate([brier(of) for of in scaled])).as_json(),
-        "nll": statistics.average(numpy.concatenate([nll(of) for of in scaled])).as_json(),
+        "brier": statistics.average(numpy.concatenate([brier(of) for of in scaled]), 0, 2).as_json(),
+        "nll": statistics.average(numpy.concatenate([nll(of) for of in scaled]), 0).as_json(),
     }

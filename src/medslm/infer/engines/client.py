@@ -136,7 +136,7 @@ class Client:
             self._refuse(error.status_code, error)
         except self._openai.APIConnectionError as error:
             why = self.safe(str(error.__cause__ or error))
-            raise Passing(f"no connection ({why}); is it running?", few=not self._met) from None
+            raise Passing(f"no connection ({why}); look whether it is running", few=not self._met) from None
         except (self._openai.OpenAIError, ValueError, AttributeError, TypeError):
             raise Passing("its answer is no completion, or only a part of one", few=True) from None
 

@@ -84,6 +84,11 @@ def _foreign(layer: Any) -> bool:
     )
 
 
+def layered(model: Any) -> bool:
+    """Whether the decoder layers are written by hand, and so can recompute parts of themselves."""
+    return all(isinstance(layer.forward, Layer) for layer in _layers(model.get_base_model()))
+
+
 def recompute(model: Any, levels: Sequence[int], offload: bool = False) -> None:
     """Change what each layer keeps for its backward pass; takes effect with the next forward pass."""
     base = model.get_base_model()
@@ -119,10 +124,16 @@ def _dtype(base: Any) -> torch.dtype:
 
 
 def _layers(base: Any) -> list[Any]:
-    """The decoder layers, from the first to the last."""
-    inner = attention.body(base)
-    found = [child for child in inner.children() if isinstance(child, torch.nn.ModuleList)]
-    return list(found[0])
+    """The decoder layers, from the first to the last; some bodies hold them in a decoder of their own (OPT)."""
+    number = base.config.get_text_config().num_hidden_layers
+    lists = (part for part in attention.body(base).modules() if isinstance(part, torch.nn.ModuleList))
+    found = next((part for part in lists if len(part) == number), None)
+    if found is None:
+        raise MedslmError(
+            f"the {number} layers of this {base.config.model_type} model were not found, so it cannot be trained here; "
+            "choose another base (`medslm list bases`)"
+        )
+    return list(found)
 
 
 def _adapted(base: Any) -> list[tuple[torch.nn.Module, str]]:
@@ -130,9 +141,14 @@ def _adapted(base: Any) -> list[tuple[torch.nn.Module, str]]:
     found = []
     for owner in base.modules():
         for name, child in owner.named_children():
-            if adapter_of(child) and hasattr(child.base_layer, "weight") and child.base_layer.weight.dim() <= 2:
+            if adapter_of(child) and _multiplies(child.base_layer):
                 found.append((owner, name))
     return found
+
+
+def _multiplies(layer: Any) -> bool:
+    """Whether a layer is a product with a matrix and nothing else; the router of a mixture of experts also chooses."""
+    return isinstance(layer, torch.nn.Linear) or type(layer).__name__ == "Conv1D"
 
 
 def _replace(owner: torch.nn.Module, name: str, dtype: torch.dtype, fp8: bool) -> bool:

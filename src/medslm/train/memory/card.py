@@ -1,6 +1,8 @@
-"""The memory of a GPU that a run may use: what is free, or what a smaller card would have."""
+"""The GPU of a run: the memory that it may use, which is what is free or what a smaller card would have, and its speed."""
 
 from __future__ import annotations
+
+import time
 
 from medslm.errors import MedslmError
 from medslm.train.memory.need import GIB
@@ -47,6 +49,31 @@ def preset(gpu: str) -> int:
     """Bytes for torch's allocator on an empty card of the size of one of `PRESETS`."""
     size = int(gpu.removesuffix("gb")) * GIB
     return int(size - min(PRESET_RESERVE * size, PRESET_RESERVE_MOST))
+
+
+def arithmetic(device: str = "cuda", width: int = 8192) -> float:
+    """Floating point operations a second that a product of two square matrices in bfloat16 reaches on `device`.
+
+    The best of three after a first; it takes 5 ms on an H100 and 0.4 GiB, which are given back.
+    """
+    import torch
+
+    one = torch.ones(width, width, dtype=torch.bfloat16, device=device)
+    two = torch.empty_like(one)
+    on_gpu = torch.device(device).type == "cuda"
+    times = []
+    for _ in range(4):
+        if on_gpu:
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        torch.mm(one, one, out=two)
+        if on_gpu:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    del one, two
+    if on_gpu:
+        torch.cuda.empty_cache()
+    return 2.0 * width**3 / min(times[1:])
 
 
 def limit(size: int) -> None:

@@ -13,7 +13,7 @@ from medslm.models import fast
 from medslm.models.lora import Lora
 from medslm.train.memory.need import GIB, OPTIMIZER_BYTES, Choice, Job, peak
 from medslm.train.memory.shape import Shape
-from medslm.train.memory.speed import Batch, seconds
+from medslm.train.memory.speed import H100, Batch, seconds
 
 if TYPE_CHECKING:
     import numpy
@@ -75,7 +75,7 @@ class MemoryPlan:
     """Passes per optimiser step, on average."""
 
     seconds: float
-    """Of an optimiser step on an H100; it serves to compare plans and promises nothing."""
+    """Of an optimiser step, as estimated; it serves to compare plans and promises nothing."""
 
     fullest: int = 0
     """Tokens of the fullest pass that whole rows of a step make, which is what is predicted; 0 if that was not asked."""
@@ -111,11 +111,14 @@ def plan(
     budget_bytes: int,
     dtype_bytes: int = 2,
     wishes: Wishes = Wishes(),
+    arithmetic: float = H100,
 ) -> MemoryPlan:
     """The fastest plan that fits into `budget_bytes` with 5 % to spare.
 
     `lengths` (rows,) are the tokens of the training rows; `global_batch_size` counts the rows of an optimiser step on this
-    process. What is predicted is the fullest pass that whole rows of one step make. Inputs are kept in the host's memory
+    process, and `arithmetic` is that of the GPU (`card.arithmetic`): a slow one had better not compute anything twice, and
+    on a fast one few large passes are started sooner than many small ones.
+    What is predicted is the fullest pass that whole rows of one step make. Inputs are kept in the host's memory
     only if nothing fits otherwise, and the optimiser is in 8 bits, which learns a little differently, only after that.
     Raises `MedslmError` if nothing fits or a wish cannot be met, with what would.
     """
@@ -123,11 +126,12 @@ def plan(
         raise MedslmError(
             "there is no row to train on, so no memory can be planned; look at the mixture and max_length"
         )
-    job, batch = Job(shape, lora, quantization, dtype_bytes), Batch.of(lengths, global_batch_size)
+    batch = Batch.of(lengths, global_batch_size)
+    job = Job(shape, lora, quantization, dtype_bytes, batch.longest)
     _check(wishes, shape, batch)
     for tier in _tiers(job, wishes):
         fitting = [
-            (seconds(job, choice, batch), size, choice)
+            (seconds(job, choice, batch, arithmetic), size, choice)
             for size, choice in _fitting(job, tier, candidates(batch, wishes), (1 - MARGIN) * budget_bytes)
         ]
         if fitting:
@@ -211,6 +215,7 @@ def least(job: Job, tokens: int, wishes: Wishes = Wishes()) -> int:
     """The smallest budget in bytes that a plan is found for, if the longest row, or the fullest pass wished for, has
     `tokens` tokens."""
     choices = (replace(choice, tokens=tokens) for tier in _tiers(job, wishes) for choice in tier)
+    job = replace(job, longest=min(job.longest or tokens, tokens))
     return math.ceil(min(_bytes(job, choice) for choice in choices) / (1 - MARGIN))
 
 

@@ -62,6 +62,18 @@ norms in float32 (8), and of the linears behind them."""
 COMPOSED_MLP = 4
 """And so many intermediate widths: gate, its activation, up, their product."""
 
+EXPERT_MLP, EXPERT_HIDDEN = 6, 1
+"""The same for each expert of a token, of the experts' width: gate and up side by side (2), gate once it is clamped, its
+sigmoid, their product, and up plus one (gpt-oss); and what the expert gives, of the hidden one."""
+
+EXPERT_LAYER_MLP, EXPERT_LAYER_HIDDEN = 8, 2
+"""What an expert's backward pass makes: gradients of gate and up, which are every other column of one matrix, so that each
+is put into a matrix of zeros (2 x 2) and both are added (2), and of the product and its halves (2); and of both ends."""
+
+SCORE_BYTES, LAYER_SCORE_BYTES = 6, 20
+"""Of each pair of tokens and head where attention keeps its scores: the shares in float32 and in the base's type; and what
+the backward pass of a document makes of them, five times in float32."""
+
 COMPOSED_LAYER_HIDDEN = 8
 """As `LAYER_HIDDEN`: norms go back in float32."""
 
@@ -90,6 +102,9 @@ class Job:
     dtype_bytes: int = 2
     """Bytes of a number of the base's type."""
 
+    longest: int = 0
+    """Tokens of the longest row; asked only where attention keeps its scores."""
+
     @cached_property
     def trainable(self) -> int:
         """Parameters of the adapter."""
@@ -104,8 +119,11 @@ class Job:
         heads = joined + shape.query
         if not shape.whole_layers:
             normed = 2 * (shape.query + shape.key_value) if shape.norms_heads else 0
-            kept = COMPOSED_HIDDEN * shape.hidden + heads + normed + COMPOSED_MLP * shape.intermediate + low
-            return (each * kept + statistics, *[each * shape.hidden] * 3)
+            experts = shape.experts * (EXPERT_MLP * shape.intermediate + EXPERT_HIDDEN * shape.hidden)
+            mlp = experts or COMPOSED_MLP * shape.intermediate
+            kept = COMPOSED_HIDDEN * shape.hidden + heads + normed + mlp + low
+            scores = SCORE_BYTES * shape.heads * self.longest if shape.scores else 0
+            return (each * kept + statistics + scores, *[each * shape.hidden] * 3)
         least = shape.hidden + low
         summand = shape.hidden if shape.norms_sums else 0  # what o, and what down, gave before it was normalised
         attended = least + heads + (joined if shape.norms_heads else 0) + summand
@@ -145,9 +163,10 @@ class Job:
 
     @cached_property
     def layer_bytes(self) -> int:
-        """Bytes that one layer's backward pass makes for any tokens: the dense NF4 matrix, gradients of `joined`."""
+        """Bytes that one layer's backward pass makes for any tokens: a dense NF4 matrix, gradients of `joined`, scores."""
         dense = self.dtype_bytes * self.shape.widest_product if self.quantization == "nf4" else 0
-        return dense + GRADIENT_BYTES * self.joined
+        scores = LAYER_SCORE_BYTES * self.shape.heads * self.longest**2 if self.shape.scores else 0
+        return dense + GRADIENT_BYTES * self.joined + scores
 
     @cached_property
     def layer_bytes_per_token(self) -> int:
@@ -155,6 +174,9 @@ class Job:
         when gate and up are free again."""
         shape = self.shape
         hidden = (LAYER_HIDDEN if shape.whole_layers else COMPOSED_LAYER_HIDDEN) * shape.hidden
+        if shape.experts:
+            mlp = shape.experts * (EXPERT_LAYER_MLP * shape.intermediate + EXPERT_LAYER_HIDDEN * shape.hidden)
+            return self.dtype_bytes * (hidden + mlp)
         attention = LAYER_QUERY * shape.query + 2 * shape.key_value - 2 * shape.intermediate
         return self.dtype_bytes * (hidden + max(self._mlp_widths * shape.intermediate, attention))
 

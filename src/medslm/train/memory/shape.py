@@ -40,7 +40,10 @@ class Shape:
     """Width of a layer's input."""
 
     intermediate: int
-    """Width between the MLP's two halves; the largest one where layers differ."""
+    """Width between the MLP's two halves, or an expert's; the largest one where layers differ."""
+
+    experts: int
+    """Experts that each token goes through in a layer (gpt-oss: 4); 0 if its MLP is one for all."""
 
     heads: int
     query: int
@@ -56,6 +59,9 @@ class Shape:
 
     other_parameters: int
     """Norms, biases and whatever else no quantisation touches."""
+
+    scores: bool
+    """True if attention keeps its scores, a number for each pair of tokens: no kernel knows sinks (gpt-oss)."""
 
     whole_layers: bool
     """True if each decoder layer is one hand-written function, which can recompute parts of itself."""
@@ -94,6 +100,7 @@ class Shape:
             layers=text.num_hidden_layers,
             hidden=text.hidden_size,
             intermediate=_intermediate(text),
+            experts=getattr(text, "num_experts_per_tok", None) or 0,
             heads=text.num_attention_heads,
             query=text.num_attention_heads * head_size,
             key_value=groups * head_size,
@@ -101,6 +108,7 @@ class Shape:
             linears=linears,
             embedding_parameters=sum(ends.values()),
             other_parameters=everything - sum(ends.values()) - sum(linear.weights for linear in linears),
+            scores=any(name.endswith(".sinks") for name, _ in model.named_parameters()),
             whole_layers=family is not None,
             norms_heads=any(name.endswith(".q_norm") for name, _ in model.named_modules()),
             norms_sums=family is not None and family.outer is not None,
@@ -112,6 +120,12 @@ class Shape:
     def linear_parameters(self) -> int:
         """Weights that are quantised."""
         return sum(linear.weights for linear in self.linears)
+
+    @property
+    def multiplied(self) -> int:
+        """Weights that each token is multiplied with: linear layers, its experts (gate, up and down) and the head."""
+        experts = 3 * self.layers * self.experts * self.hidden * self.intermediate
+        return self.linear_parameters + experts + self.hidden * self.vocabulary
 
     @property
     def widest_product(self) -> int:

@@ -1,4 +1,7 @@
-"""How long an optimiser step takes, well enough to compare plans with each other: the numbers are those of one H100."""
+"""How long an optimiser step takes, well enough to compare plans with each other.
+
+The numbers are those of one H100 and its host (`benchmarks/recipes.py`); how fast another GPU multiplies is measured on it.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,16 @@ PRODUCTS, ATTENTION = 0.33, 0.03
 OFFLOAD = 0.10
 """What copying to the host and back adds to recomputing everything."""
 
+H100 = 784e12
+"""Floating point operations a second of one large product in bfloat16 (`card.arithmetic`)."""
+
 FLOPS = {"none": 400e12, "nf4": 400e12, "fp8": 500e12}
-"""Floating point operations a second of a long pass with hand-written layers."""
+"""The same of a long pass with hand-written layers on that card."""
 
 COMPOSED = 0.75
 """The same with layers that are not hand-written, as a part of it."""
 
-LAUNCH_SECONDS = 3e-3
+LAUNCH_SECONDS = {"none": 6e-3, "nf4": 7.5e-3, "fp8": 6e-3}
 """A layer's forward and backward pass takes so long however few its tokens are: the CPU has to launch the kernels."""
 
 COMPOSED_LAUNCH_SECONDS = 14e-3
@@ -102,15 +108,15 @@ def recomputation(shape: Shape) -> tuple[float, ...]:
     return (*(PRODUCTS * part for part in again[:3]), PRODUCTS * again[3] + ATTENTION)
 
 
-def seconds(job: Job, choice: Choice, batch: Batch) -> float:
-    """Seconds of an optimiser step."""
+def seconds(job: Job, choice: Choice, batch: Batch, arithmetic: float = H100) -> float:
+    """Seconds of an optimiser step on a GPU whose large products reach `arithmetic` operations a second."""
     shape, adds = job.shape, recomputation(job.shape)
     again = sum(adds[level] for level in choice.levels) / shape.layers + (OFFLOAD if choice.offload else 0.0)
-    per_second = FLOPS[job.quantization] * (1 if shape.whole_layers else COMPOSED)
-    launch = shape.layers * (LAUNCH_SECONDS if shape.whole_layers else COMPOSED_LAUNCH_SECONDS)
-    arithmetic = 4 * (shape.linear_parameters + shape.hidden * shape.vocabulary) / per_second  # a token, both ways
+    per_second = FLOPS[job.quantization] * arithmetic / H100 * (1 if shape.whole_layers else COMPOSED)
+    launch = shape.layers * (LAUNCH_SECONDS[job.quantization] if shape.whole_layers else COMPOSED_LAUNCH_SECONDS)
+    a_token = 4 * shape.multiplied / per_second  # both ways
     passes = batch.passes(choice.tokens)
-    busy = max(launch, arithmetic * batch.expected / passes) + shape.layers * TAIL_SECONDS
+    busy = max(launch, a_token * batch.expected / passes) + shape.layers * TAIL_SECONDS
     time = passes * (1 + again) * busy
     if job.quantization != "nf4":
         return time

@@ -51,8 +51,7 @@ class Adapter:
         if recipe.packing:
             attention.use(model, chosen.longest)
         paths = fast.quicken(model, chosen.levels, chosen.offload, recipe.quantization == "fp8")
-        if recipe.packing:
-            attention.prove(model)
+        (attention.prove if recipe.packing else attention.prove_order)(model)
         return paths
 
     def total_loss(self, model: PeftModel, one: Pass) -> torch.Tensor:

@@ -43,8 +43,8 @@ class Full:
         if recipe.packing:
             attention.use(model, chosen.longest)
         fast.recompute(model, chosen.levels)
-        if recipe.packing:
-            attention.prove(model)  # in float32: what it tolerates as rounding follows from the type of the states
+        # in float32: what it tolerates as rounding follows from the type of the states
+        (attention.prove if recipe.packing else attention.prove_order)(model)
         return {
             "attention": "SDPA, document by document",  # rotation leaves queries in float32: no varlen kernel
             "layers": "transformers' own",

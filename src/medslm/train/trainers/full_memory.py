@@ -29,7 +29,7 @@ from medslm.train.memory.need import (
     peak,
 )
 from medslm.train.memory.shape import Shape
-from medslm.train.memory.speed import Batch, seconds
+from medslm.train.memory.speed import H100, Batch, seconds
 
 if TYPE_CHECKING:
     import numpy
@@ -85,7 +85,13 @@ class Whole(Job):
 
 
 def plan(
-    shape: Shape, lengths: Array, global_batch_size: int, budget_bytes: int, dtype_bytes: int, wishes: Wishes
+    shape: Shape,
+    lengths: Array,
+    global_batch_size: int,
+    budget_bytes: int,
+    dtype_bytes: int,
+    wishes: Wishes,
+    arithmetic: float = H100,
 ) -> MemoryPlan:
     """The fastest plan that fits into `budget_bytes` with 5 % to spare; arguments as those of `memory.plan`.
 
@@ -95,7 +101,9 @@ def plan(
     optims = [*OPTIMIZER_BYTES] if wishes.optim == "auto" else [wishes.optim]
     least = 0
     for optim in optims:
-        found = [(seconds(job, one, batch), _bytes(job, one), one) for one in _choices(job, batch, wishes, optim)]
+        found = [
+            (seconds(job, one, batch, arithmetic), _bytes(job, one), one) for one in _choices(job, batch, wishes, optim)
+        ]
         least = min(size for _, size, _ in found)
         fitting = [one for one in found if one[1] <= (1 - MARGIN) * budget_bytes]
         if fitting:

@@ -253,3 +253,23 @@ def test_a_model_whose_tokens_see_those_that_follow_is_caught_where_nothing_is_p
     attention.prove_order(toy_bases.build("llama"))
     with pytest.raises(MedslmError, match="tokens of this bert model see those that follow"):
         attention.prove_order(toy_bases.build("bert", is_decoder=False))
+
+
+def test_under_autocast_attention_is_given_numbers_that_kernels_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = toy_bases.build("llama")
+    attention.use(model)
+    parts = documents()
+    seen: set[torch.dtype] = set()
+
+    def watched(q: Any, k: Any, v: Any, *rest: Any) -> Any:
+        seen.update((q.dtype, k.dtype, v.dtype))
+        return varlen.isolated(q, k, v, *rest)
+
+    monkeypatch.setattr(attention, "isolated", watched)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = packed(model, parts)
+        assert seen == {torch.bfloat16}
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)  # SDPA rounds them all the same
+        expected = packed(model, parts)
+    assert seen == {torch.bfloat16, torch.float32}
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))

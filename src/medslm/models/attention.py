@@ -151,6 +151,8 @@ def attend(
     if len(cu_seq_lens_q) > 2 and hasattr(module, "config"):
         _require_static_rotation(module.config, max_length_q)
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    if torch.is_autocast_enabled(v.device.type):  # rotation leaves queries and keys in float32, which no kernel takes
+        q, k, v = (tensor.to(torch.get_autocast_dtype(v.device.type)) for tensor in (q, k, v))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     out = isolated(q, k, v, cu_seq_lens_q, max_length_q, scale, sliding_window, dropout, s_aux)
     return out[None], None

@@ -163,7 +163,7 @@ ANSWER_LINE = re.compile(
 
 def _answer_line(text: str, shown: _Options) -> Iterator[str]:
     """A last line `Answer: B`, as the prompt asks for, and such a line before it, with what a sentence behind it says."""
-    before, last = ["", *_lines(text)][-2:]
+    before, last = ["", "", *_lines(text)][-2:]
     found = [
         told
         for line in (before, last)

@@ -1,4 +1,4 @@
-"""On a GPU, in the environment of `make env-unsloth`: Unsloth learns from our rows what our own trainer learns.
+"""On a GPU, in the environment of `make env-unsloth`: Unsloth learns what our trainer learns, and says what our engine says.
 
     make test-unsloth
 
@@ -73,3 +73,52 @@ def test_what_unsloth_has_trained_is_loaded_by_plain_peft(toy_base: Base, tmp_pa
         [sys.executable, "-c", program, str(tmp_path / "run")], check=True, capture_output=True, text=True, timeout=600
     )
     assert float(said.stdout.split()[-1]) == pytest.approx(record["train"]["best_eval_loss"], rel=2e-2)
+
+
+ANSWERING = """
+import json, sys
+from medslm import environment
+environment.prepare()
+from medslm.infer.engines import engines
+if sys.argv[1] == "unsloth":
+    import unsloth
+from medslm.data.example import Example
+from medslm.infer.engine import Limits, Wanted
+from medslm.models.base import resolve
+engine = engines[sys.argv[1]](Wanted(resolve("smollm2-135m-instruct"), "chat", dtype="bfloat16", rows=2))
+prompts = [engine.renderer.prompt(Example("q", "", question, "", family="")) for question in {questions!r}]
+replies = [reply.text for reply in engine.generate(prompts, Limits({tokens}))]
+streamed = engine.renderer.reply("".join(engine.stream(prompts[0], Limits({tokens}))))
+scores = [score for score, _ in engine.loglikelihoods(list(zip(prompts, {continuations!r})))]
+ids = [engine.renderer.ids(reply) for reply in replies]
+print(json.dumps({{"replies": replies, "ids": ids, "streamed": streamed, "scores": scores}}))
+engine.close()
+"""
+QUESTIONS = (
+    "What is fever?",
+    "What does insulin do?",
+    "What is the normal heart rate of an adult?",
+    "What is a placebo?",
+)
+CONTINUATIONS = ("Fever is a rise in body temperature.", "It lowers blood sugar.", "Yes", "A")
+SAME, TOKENS = 4, 12
+NATS = 0.5  # a token, at most, in bfloat16
+
+
+def answered(engine: str) -> dict[str, Any]:
+    """What an engine says on SmolLM2, in a process of its own."""
+    program = ANSWERING.format(questions=QUESTIONS, continuations=CONTINUATIONS, tokens=TOKENS)
+    done = subprocess.run(
+        [sys.executable, "-c", program, engine], check=True, stdout=subprocess.PIPE, text=True, timeout=600
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_unsloths_engine_answers_streams_and_scores_as_ours() -> None:
+    theirs, ours = (answered(engine) for engine in ("unsloth", "transformers"))
+    begins = [one[:SAME] == two[:SAME] for one, two in zip(theirs["ids"], ours["ids"], strict=True)]
+    assert sum(begins) >= len(begins) - 1, (theirs["replies"], ours["replies"])
+    assert theirs["streamed"][:10] == theirs["replies"][0][:10]
+    for one, two, text in zip(theirs["scores"], ours["scores"], CONTINUATIONS, strict=True):
+        assert one == pytest.approx(two, abs=NATS * max(1, len(text.split())))

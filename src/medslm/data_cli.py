@@ -130,6 +130,7 @@ def build(
     deidentify: Literal["off", "scan", "mask", "surrogate"] = "scan",
     phi_engine: Literal["rules", "presidio"] = "rules",
     duplicates: Literal["report", "exact", "near"] = "exact",
+    option_order: Literal["given", "shuffled"] = "given",
     validation_fraction: float = 0.05,
     storage: Literal["parquet", "toon"] = "parquet",
 ) -> None:
@@ -144,13 +145,14 @@ def build(
         deidentify: Count identifiers of patients, or replace them as well.
         phi_engine: What finds them.
         duplicates: Which repetitions are dropped.
+        option_order: Of multiple-choice questions: as they are, or drawn.
         validation_fraction: Part held out, by whole families.
         storage: Parquet, which the Hub shows, or TOON.
     """
     from medslm.data import building
 
     gates = {"contamination": contamination, "deidentify": deidentify, "phi_engine": phi_engine}
-    split = {"duplicates": duplicates, "validation_fraction": validation_fraction}
+    split = {"duplicates": duplicates, "option_order": option_order, "validation_fraction": validation_fraction}
     report = building.build(_lesson(names, columns, licenses, **gates, **split), out, storage)
     rows = report["rows"]
     print(f"{rows['train']:,} examples to train on and {rows['validation']:,} for validation in {out}; see build.json")

@@ -142,6 +142,7 @@ def test_whatever_decides_the_result_makes_another_key(tmp_path: Path, monkeypat
         replace(alone, mask="tag"),
         replace(alone, mask="surrogate"),
         replace(plain, keep=True),
+        replace(plain, shuffle=True),
     ]
     assert len({one.key for one in settings}) == len(settings)
     keys = [replace(alone, mask="surrogate").key, plain.key]
@@ -268,6 +269,23 @@ def test_the_answer_of_an_unusable_question_is_told_in_no_report() -> None:
     assert made.dataset["unusable"][:] == [True, False]
     assert made.tally.answers == {"B": 1}
     assert "Whitfield" not in (made.folder / "tally.json").read_text(encoding="utf-8")
+
+
+def test_options_are_learnt_in_a_drawn_order_and_those_that_must_stay_are_counted() -> None:
+    asked = [
+        replace(example(f"case {n}", str(n), str(n)), options=("fever", "cough", "rash"), output="A") for n in range(30)
+    ]
+    by_letter = replace(asked[0], id="e", family="e", input="why", options=("fever", "rash", "A and B"))
+    made = scanned(*asked, by_letter, NOTES[0], shuffle=True, keep=True)
+    found = [Example.from_json(line) for line in made.dataset["example"]]
+    assert all(one.options["ABC".index(str(one.output))] == "fever" for one in found[:30])
+    assert made.tally.answers["A"] < 20 and set(made.tally.answers) == {"A", "B", "C"}
+    assert found[30:] == [by_letter, NOTES[0]]
+    assert made.tally.findings["options left in their order"] == 1
+    given = scanned(*asked, keep=True)
+    assert given.tally.answers == {"A": 30}
+    assert list(given.column("fingerprint")) == list(made.column("fingerprint"))[:30], "repetitions are found as before"
+    assert given.dataset["input_ids"][:] != made.dataset["input_ids"][:30]
 
 
 def test_what_is_masked_is_not_learnt() -> None:

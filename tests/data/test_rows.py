@@ -164,3 +164,29 @@ def test_an_adapter_has_no_fields_to_ask_for_where_an_instruction_names_a_patien
     built = build(f"local:{tmp_path / 'own.jsonl'}")
     assert built.fields == {}
     assert "Whitfield" in decoded(built)
+
+
+def test_a_lesson_whose_right_answer_is_always_a_can_be_learnt_in_a_drawn_order(tmp_path: Path) -> None:
+    places = ("neck", "chest", "back", "foot", "hand", "knee")
+    asked = [
+        {
+            "question": f"Where is sign {n} found in a patient of {n} years?",
+            "options": [*places[n % 3 : n % 3 + 3]],
+            "answer": "A",
+        }
+        for n in range(40)
+    ]
+    path = tmp_path / "exam.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in asked), encoding="utf-8")
+    name = f"local:{path}"
+    found = {
+        order: rows.build(
+            Lesson(mixture={name: 1}, option_order=order, validation_fraction=0.2, duplicates="report"),
+            tokenizer(),
+            "mit",
+        )
+        for order in ("given", "shuffled")
+    }
+    answers = {order: next(iter(built.gates["quality"]["answers"].values())) for order, built in found.items()}
+    assert answers["given"]["most"] == "A" and "option_order=shuffled" in answers["given"]["warning"]
+    assert answers["shuffled"]["warning"] is None and answers["shuffled"]["classes"] == 3

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medslm import environment, files
-from medslm.data import workers
+from medslm.data import options, workers
 from medslm.data.corpus import Corpus, Row, Skip
 from medslm.data.example import Example, digest
 from medslm.data.formats import fields_of
@@ -62,6 +62,9 @@ class Preparation:
     keep: bool = False
     """Keep the example itself beside its tokens."""
 
+    shuffle: bool = False
+    """Draw the order of a question's options."""
+
     def __call__(self, piece: list[Numbered]) -> tuple[pyarrow.RecordBatch, bytes, Tally]:
         """The examples of some rows as columns, their signatures, and what was found in them."""
         tally = Tally(rows=len(piece))
@@ -87,8 +90,9 @@ class Preparation:
         tally.findings.update(findings.names)
         tally.languages.update([findings.language] if findings.language else [])
         unusable, ids, labels = findings.drops, *NOTHING
+        asked = example if unusable else self._ordered(example, tally)
         try:
-            ids, labels = NOTHING if unusable else self._tokens(example)
+            ids, labels = NOTHING if unusable else self._tokens(asked)
         except Unwritable as refusal:
             tally.findings[refusal.reason] += 1
             unusable = True
@@ -104,8 +108,15 @@ class Preparation:
         }
         tally.examples += 1
         if not unusable:
-            self._count(example, tally)
-        return columns | ({"example": example.as_json()} if self.keep else {})
+            self._count(asked, tally)
+        return columns | ({"example": asked.as_json()} if self.keep else {})
+
+    def _ordered(self, example: Example, tally: Tally) -> Example:
+        if not self.shuffle or not example.options:
+            return example
+        asked = options.lesson(example)
+        tally.findings.update([options.KEPT] if asked is None else [])
+        return asked or example
 
     def _without_identifiers(self, example: Example, tally: Tally) -> Example:
         if self.scanner is None:
@@ -171,7 +182,7 @@ class Preparation:
             [described(self.corpus.source), self.corpus.source.version(), described(self.corpus.examples)],
             self.renderer and [self.renderer.template_hash, self.renderer.vocabulary_hash],
             self.screen and self.screen.digest,
-            [self.scanner and self.scanner.engine, self.mask, self.keep],
+            [self.scanner and self.scanner.engine, self.mask, self.keep, self.shuffle],
             hashlib.sha256(secret()).hexdigest() if self.mask == "surrogate" else None,
             code(),
         ]

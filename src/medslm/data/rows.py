@@ -81,9 +81,9 @@ def build(
     renderers = {name: tokenizer and Renderer(tokenizer, lesson.formats.get(name, lesson.format)) for name in corpora}
     screen = Screen(benchmarks, required=set(exam))
     scanner = None if lesson.deidentify == "off" else Scanner(lesson.phi_engine)
-    mask = MASKS.get(lesson.deidentify)
+    mask, shuffle = MASKS.get(lesson.deidentify), lesson.option_order == "shuffled"
     prepared = {
-        name: prepare(Preparation(corpus, renderers[name], screen, scanner, mask, keep))
+        name: prepare(Preparation(corpus, renderers[name], screen, scanner, mask, keep, shuffle))
         for name, corpus in corpora.items()
     }
     mixed = mixture.load(lesson, prepared)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
-import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
-from medslm.data import given, reasoned
+from medslm.data import given, options, reasoned
 from medslm.data.corpus import Row
 from medslm.data.example import Example
 from medslm.data.formats import formats
@@ -23,11 +20,6 @@ from medslm.evals.continuing import continued
 
 Document = dict[str, Any]
 T = TypeVar("T")
-
-OF_OTHERS = re.compile(r"\b(above|below|these|options?|choices?)\b|^(both|all|none|neither|any)\b", re.IGNORECASE)
-"""An option that speaks of the others (`None of the above`) keeps its place when options are shuffled."""
-BY_LETTER = re.compile(r"\b[A-Ea-e]\)?(?:, ?| ?(?:and|&|or|\+) ?)\(?[A-Ea-e]\b")
-"""An option that names others by their letters (`Both A and B`) would be wrong in another order."""
 
 
 def render(
@@ -124,20 +116,10 @@ def shuffled(item: Example, renderer: Renderer) -> Document | None:
 
     `order` are the places at which the options stood before. Options that speak of the others stay where they are.
     """
-    if any(BY_LETTER.search(option) for option in item.options):
+    order = options.drawn(item.options, f"options {item.id}", other=True)
+    if order is None:
         return None
-    free = [place for place, option in enumerate(item.options) if not OF_OTHERS.search(option)]
-    if len({item.options[place] for place in free}) < 2:
-        return None
-    drawn, moved = random.Random(f"options {item.id}"), list(free)
-    while moved == free:
-        drawn.shuffle(moved)
-    order = list(range(len(item.options)))
-    for place, origin in zip(free, moved):
-        order[place] = origin
-    key = string.ascii_uppercase[order.index(renderer.format.key_of(item))]
-    again = replace(item, options=tuple(item.options[origin] for origin in order), output=key)
-    return {**document(again, renderer), "order": order}
+    return {**document(options.put(item, order, renderer.format.key_of(item)), renderer), "order": order}
 
 
 def in_writing(item: Example, renderer: Renderer) -> Document:

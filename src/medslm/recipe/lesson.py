@@ -61,6 +61,10 @@ class Lesson:
     duplicates: Literal["report", "exact", "near"] = "exact"
     """Which repeated examples are dropped; all of them are counted."""
 
+    option_order: Literal["given", "shuffled"] = "given"
+    """Of multiple-choice questions that are answered with a letter: as their corpus has them; or drawn by each question's
+    id, so that nothing can be learnt from where right answers usually stand."""
+
     max_length: int = 1024
     """Tokens of prompt and completion; longer examples are dropped whole and counted, never cut."""
 

@@ -152,7 +152,7 @@ def test_even_keys_are_as_many_classes_as_there_are_options() -> None:
 @pytest.mark.parametrize(
     ("answers", "options", "warning"),
     [
-        ({"A": 10, "B": 45, "C": 25, "D": 20}, None, "B is the key of 45% of 100 questions with 4 options (25% would be even): shuffle the options"),
+        ({"A": 10, "B": 45, "C": 25, "D": 20}, None, "B is the key of 45% of 100 questions with 4 options (25% would be even): set option_order=shuffled"),
         ({"A": 100}, None, "A is the key of 100% of 100 questions with 2 options"),
         ({"A": 60, "B": 40}, 5, "A is the key of 60% of 100 questions with 5 options"),
         ({"no": 900, "yes": 80, "maybe": 20}, None, "'no' is 90% of 1,000 answers"),
@@ -163,7 +163,7 @@ def test_an_answer_that_is_too_frequent_is_warned_of(
 ) -> None:
     told = balance(answers, options)["warning"]
     assert told is not None
-    assert told.startswith(warning.replace(" (25% would be even): shuffle the options", ""))
+    assert told.startswith(warning.replace(" (25% would be even): set option_order=shuffled", ""))
     assert str(sum(answers.values()))[:3].replace(",", "") in told.replace(",", "")
 
 

@@ -206,7 +206,7 @@ def _warning(answers: Iterable[str], most: str, share: float, n: int, options: i
     even = 1 / options
     if share > min(1.6 * even, (1 + even) / 2) and _is_beyond_chance(share, even, n):
         of = f"{share:.0%} of {n:,} questions with {options} options"
-        return f"{most} is the key of {of}, where {even:.0%} would be even: shuffle the options"
+        return f"{most} is the key of {of}, where {even:.0%} would be even: set option_order=shuffled"
     return None
 
 

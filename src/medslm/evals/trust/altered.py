@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from medslm.data.example import Example, digest
-from medslm.evals.documents import BY_LETTER, OF_OTHERS
+from medslm.data.options import BY_LETTER, OF_OTHERS
 from medslm.evals.trust.negation import turn
 
 NONE, UNKNOWN = "None of the other options", "I do not know"

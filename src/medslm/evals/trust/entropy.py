@@ -18,8 +18,8 @@ from typing import Any
 from medslm.data.builders import choice
 from medslm.data.example import Example
 from medslm.data.formats.refusal import Unwritable
+from medslm.data.options import OF_OTHERS
 from medslm.evals import documents, kept, statistics
-from medslm.evals.documents import OF_OTHERS
 from medslm.evals.statistics import Difference
 from medslm.evals.study import Case, Study
 from medslm.evals.trust import asking, calibration, equivalence, lines

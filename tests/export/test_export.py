@@ -274,7 +274,12 @@ def test_an_export_that_is_ended_leaves_nothing_and_ends_the_converter(sent: int
     script.write_text(SLOW.format(marker=str(marker)), encoding="utf-8")
     code = EXPORT.format(name=run.name, out=str(out), script=str(script), runs=str(run.parent))
     with (tmp_path / "said").open("wb") as said:
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=said, stderr=said)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=said,
+            stderr=said,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
+        )
         try:
             deadline = time.monotonic() + 120
             while not (marker.is_file() and marker.read_text()):

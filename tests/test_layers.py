@@ -13,7 +13,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "medslm"
 FLOORS = (
-    {"errors", "files", "registry", "recipe", "environment", "lock", "checksums", "asking", "snapshot", "figures"},
+    {
+        "errors",
+        "files",
+        "registry",
+        "recipe",
+        "environment",
+        "lock",
+        "checksums",
+        "asking",
+        "snapshot",
+        "figures",
+        "ending",
+    },
     {"data", "models"},
     {"train", "infer"},
     {"evals", "hub"},

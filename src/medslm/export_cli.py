@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from medslm import ending
 from medslm.places import folder_of
 
 
@@ -40,14 +42,13 @@ def export(
         runs: Folder of the runs.
     """
     from medslm.data import given
-    from medslm.export import outside
     from medslm.export import run as room
     from medslm.export.formats import Options
 
     folder = folder_of(name, runs)
     given.use(data)
     options = Options(type=type, converter=converter)
-    with outside.ended_by_signals():
+    with ending.by(signal.SIGTERM, signal.SIGHUP):
         made = room.export(folder, to, out, options, items=items, max_drift=max_drift, max_fall=max_fall)
     word = "adapter" if made.record["merge"] else "model"
     found = made.record["drift"]

@@ -278,7 +278,9 @@ def test_an_export_that_is_ended_leaves_nothing_and_ends_the_converter(sent: int
             [sys.executable, "-c", code],
             stdout=said,
             stderr=said,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
+            preexec_fn=lambda: signal.signal(
+                sent, signal.SIG_DFL
+            ),  # a suite in the background, or under nohup, ignores some
         )
         try:
             deadline = time.monotonic() + 120

@@ -1,13 +1,10 @@
-"""Programs of others that convert: started as processes, silent unless they fail, and ended with this one."""
+"""Programs of others that convert: started as processes, silent unless they fail."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from medslm.errors import MedslmError
 
@@ -36,21 +33,3 @@ def run(command: Sequence[str | Path], made: Path, told: str) -> None:
     ended = ended if done.returncode else f"wrote no {made.name}"
     said = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-SHOWN:]) or "  (nothing)"
     raise MedslmError(f"{told} {ended}, and nothing of the export is kept. The end of what it said:\n{said}")
-
-
-@contextlib.contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end this process as an interrupt does: what is half written goes, and a converter ends.
-
-    Of the main thread alone, which is the one that Python tells of signals.
-    """
-
-    def end(number: int, _: Any) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medslm import files
+from medslm import ending, files
 from medslm.errors import MedslmError
 from medslm.evals import scores
 from medslm.sweep.cells import Cell, differences
@@ -77,7 +77,7 @@ def run(sweep: Sweep) -> list[Outcome]:
     A failure is kept and said, the others go on; the next call tries it again. Raises `MedslmError` before anything is
     trained if a run's folder holds another recipe's, and if the same sweep is at work already.
     """
-    with _alone(sweep.folder) as lock, _ended_by_signals():
+    with _alone(sweep.folder) as lock, ending.by(signal.SIGTERM):
         for cell in sweep.cells:
             _refuse_another(sweep.folder / cell.name, cell)
         outcomes = [Outcome(cell, "waiting") for cell in sweep.cells]
@@ -208,17 +208,3 @@ def _alone(folder: Path) -> Iterator[int]:
         yield lock
     finally:
         os.close(lock)
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM end this process as an interrupt does, so that what it has started ends too."""
-
-    def end(number: int, _: Any) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

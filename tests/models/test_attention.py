@@ -255,6 +255,20 @@ def test_a_model_whose_tokens_see_those_that_follow_is_caught_where_nothing_is_p
         attention.prove_order(toy_bases.build("bert", is_decoder=False))
 
 
+def test_a_record_tells_how_documents_are_attended_to() -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        assert attention.way(toy_bases.build("llama"), dtype) == "SDPA, document by document"  # no kernel on a CPU
+    assert attention.way(toy_bases.build("gpt_oss"), torch.bfloat16) == "written out, document by document"
+
+
+def test_a_record_tells_of_the_kernel_where_it_takes_these_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        attention, "has_kernel", lambda query: query.dtype == torch.bfloat16 and query.shape[-1] % 8 == 0
+    )
+    assert attention.way(toy_bases.build("llama"), torch.bfloat16) == "torch varlen"
+    assert attention.way(toy_bases.build("llama"), torch.float32) == "SDPA, document by document"
+
+
 def test_under_autocast_attention_is_given_numbers_that_kernels_take(monkeypatch: pytest.MonkeyPatch) -> None:
     model = toy_bases.build("llama")
     attention.use(model)

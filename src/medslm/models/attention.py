@@ -10,6 +10,7 @@ import torch
 
 from medslm.errors import MedslmError
 from medslm.models.passes import Pass, lay
+from medslm.models.varlen import has_kernel
 from medslm.models.varlen import isolated as isolated
 
 if TYPE_CHECKING:
@@ -156,6 +157,17 @@ def attend(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     out = isolated(q, k, v, cu_seq_lens_q, max_length_q, scale, sliding_window, dropout, s_aux)
     return out[None], None
+
+
+def way(model: Any, dtype: torch.dtype) -> str:
+    """How documents of a pass are attended to in numbers of `dtype` where the model is, in the words of a run's record."""
+    base = unwrapped(model)
+    config = base.config.get_text_config()
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if any(name.endswith(".sinks") for name, _ in base.named_parameters()):
+        return "written out, document by document"
+    kernel = has_kernel(torch.empty(0, size, dtype=dtype, device=base.device))
+    return "torch varlen" if kernel else "SDPA, document by document"
 
 
 @torch.no_grad()

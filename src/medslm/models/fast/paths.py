@@ -35,8 +35,7 @@ def quicken(model: Any, levels: Sequence[int] = (), offload: bool = False, fp8: 
     if fp8:
         require_fp8(dtype)
     layers = _layers(base)
-    on_gpu = base.device.type == "cuda"
-    switched = {"attention": "torch varlen" if on_gpu else "SDPA, document by document"}
+    switched = {"attention": attention.way(model, dtype)}
     if by_hand(base.config) and not any(map(_is_dora, base.modules())):
         for layer in layers:
             layer.forward = Layer(layer, base.config, dtype, fp8, 0, False)

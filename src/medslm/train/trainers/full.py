@@ -46,7 +46,7 @@ class Full:
         # in float32: what it tolerates as rounding follows from the type of the states
         (attention.prove if recipe.packing else attention.prove_order)(model)
         return {
-            "attention": "SDPA, document by document",  # rotation leaves queries in float32: no varlen kernel
+            "attention": attention.way(model, self.dtype),
             "layers": "transformers' own",
             "head": "sliced, completion positions only" if _plain_head(model) else "the model's own",
             "base": f"float32, computed in {str(self.dtype).removeprefix('torch.')}",

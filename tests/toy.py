@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from functools import cache as once
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medslm.recipe import Sft
 
 HUB_ID = "toy/tiny-chat"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -12,6 +16,15 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 CARD = "---\nlicense: mit\n---\nA toy.\n"
+
+
+def recipe(name: str, **fields: Any) -> Sft:
+    """A recipe of this base on ICD-10-CM statements, that takes seconds and can be compared to the last digit."""
+    from medslm.recipe import Sft
+
+    usual: dict[str, Any] = {"base": HUB_ID, "lora": "all-linear-r16", "suite": "icd10cm", "format": "toon"}
+    usual |= {"dtype": "float32", "max_length": 640, "learning_rate": 5e-3, "logging_steps": 1}
+    return Sft(name=name, **{**usual, "validation_fraction": 0.005, **fields})
 
 
 @once

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import toy
+from infer.asked import CONTINUATIONS, NATS, QUESTIONS, SAME, TOKENS
 from medslm.models.base import Base
 
 pytestmark = pytest.mark.unsloth
@@ -94,15 +95,6 @@ ids = [engine.renderer.ids(reply) for reply in replies]
 print(json.dumps({{"replies": replies, "ids": ids, "streamed": streamed, "scores": scores}}))
 engine.close()
 """
-QUESTIONS = (
-    "What is fever?",
-    "What does insulin do?",
-    "What is the normal heart rate of an adult?",
-    "What is a placebo?",
-)
-CONTINUATIONS = ("Fever is a rise in body temperature.", "It lowers blood sugar.", "Yes", "A")
-SAME, TOKENS = 4, 12
-NATS = 0.5  # a token, at most, in bfloat16
 
 
 def answered(engine: str) -> dict[str, Any]:

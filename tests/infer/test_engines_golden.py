@@ -11,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from infer.asked import CONTINUATIONS, NATS, QUESTIONS, SAME, TOKENS
 from judge_server import Llama
 from medslm.data.example import Example
 from medslm.infer.engine import Limits, Wanted
@@ -21,16 +22,6 @@ from medslm.infer.engines.transformers import Transformers
 from medslm.models.base import Base
 
 pytestmark = pytest.mark.server
-
-QUESTIONS = (
-    "What is fever?",
-    "What does insulin do?",
-    "What is the normal heart rate of an adult?",
-    "What is a placebo?",
-)
-CONTINUATIONS = ("Fever is a rise in body temperature.", "It lowers blood sugar.", "Yes", "A")
-TOKENS, SAME = 12, 4
-NATS = 0.5  # a token, at most
 
 
 @pytest.fixture(scope="module")

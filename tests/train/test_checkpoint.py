@@ -17,27 +17,11 @@ from transformers import Trainer
 
 import toy
 from medslm.errors import MedslmError
-from medslm.recipe import Sft
 from medslm.train import checkpoint, supervised
 
 pytestmark = pytest.mark.usefixtures("toy_base")
 
-RECIPE = Sft(
-    name="toy-kept",
-    base=toy.HUB_ID,
-    lora="all-linear-r16",
-    mixture={"icd10cm": 0.004},
-    suite="icd10cm",
-    format="toon",
-    dtype="float32",
-    max_length=640,
-    global_batch_size=4,
-    max_steps=4,
-    learning_rate=5e-3,
-    eval_steps=2,
-    logging_steps=1,
-    validation_fraction=0.005,
-)
+RECIPE = toy.recipe("toy-kept", mixture={"icd10cm": 0.004}, global_batch_size=4, max_steps=4, eval_steps=2)
 
 
 def record(folder: Path) -> dict[str, Any]:

@@ -15,29 +15,13 @@ import toy
 from medslm.errors import MedslmError
 from medslm.models import fast
 from medslm.models.passes import Pass, lay
-from medslm.recipe import Sft
 from medslm.train import pace, supervised
 from medslm.train.batches import Batch
 from medslm.train.pace import Pace
 
 pytestmark = pytest.mark.usefixtures("toy_base")
 
-RECIPE = Sft(
-    name="toy-paced",
-    base=toy.HUB_ID,
-    lora="all-linear-r16",
-    mixture={"icd10cm": 0.004},
-    suite="icd10cm",
-    format="toon",
-    dtype="float32",
-    max_length=640,
-    global_batch_size=8,
-    num_train_epochs=2,
-    learning_rate=5e-3,
-    eval_steps=3,
-    logging_steps=1,
-    validation_fraction=0.005,
-)
+RECIPE = toy.recipe("toy-paced", mixture={"icd10cm": 0.004}, global_batch_size=8, num_train_epochs=2, eval_steps=3)
 
 
 def run(folder: Path, **changed: Any) -> dict[str, Any]:

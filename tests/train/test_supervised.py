@@ -24,22 +24,7 @@ from medslm.train.progress import Guard
 
 pytestmark = pytest.mark.usefixtures("toy_base")
 
-RECIPE = Sft(
-    name="toy-icd10-lora",
-    base=toy.HUB_ID,
-    lora="all-linear-r16",
-    mixture={"icd10cm": 0.02},
-    suite="icd10cm",
-    format="toon",
-    dtype="float32",
-    max_length=640,
-    global_batch_size=4,
-    max_steps=6,
-    learning_rate=5e-3,
-    eval_steps=2,
-    logging_steps=1,
-    validation_fraction=0.005,
-)
+RECIPE = toy.recipe("toy-icd10-lora", mixture={"icd10cm": 0.02}, global_batch_size=4, max_steps=6, eval_steps=2)
 
 
 class Interruption(TrainerCallback):

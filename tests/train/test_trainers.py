@@ -27,22 +27,7 @@ from medslm.train.trainers.full import Full
 
 pytestmark = pytest.mark.usefixtures("toy_base")
 
-RECIPE = Sft(
-    name="toy-trained",
-    base=toy.HUB_ID,
-    lora="all-linear-r16",
-    mixture={"icd10cm": 0.02},
-    suite="icd10cm",
-    format="toon",
-    dtype="float32",
-    max_length=640,
-    global_batch_size=4,
-    max_steps=3,
-    learning_rate=5e-3,
-    eval_steps=1,
-    logging_steps=1,
-    validation_fraction=0.005,
-)
+RECIPE = toy.recipe("toy-trained", mixture={"icd10cm": 0.02}, global_batch_size=4, max_steps=3, eval_steps=1)
 HOW: dict[str, dict[str, Any]] = {
     "peft": {},
     "dora": {"lora": "all-linear-dora-r16"},

@@ -36,6 +36,12 @@ def changed(number: float, unit: str) -> str:
     return points(number) if unit == "share" else f"{number:+,.{_decimals(number)}f}"
 
 
+def change(number: float, interval: Sequence[float], unit: str) -> str:
+    """A difference with its interval: `+10.0 [+2.1, +17.9]`."""
+    low, high = (changed(bound, unit) for bound in interval)
+    return f"{changed(number, unit)} [{low}, {high}]"
+
+
 def p_value(p: float) -> str:
     """`< 0.001`, else three decimals, as `= 0.042`: what follows the letter p."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,6 +30,21 @@ class Source(Protocol):
 
     def version(self) -> str:
         """What identifies the rows: a Hub commit, `NAME==VERSION` of a package, or `sha256:...` of one's own files."""
+
+
+def place_of(row: Row, number: int, source: Source) -> str:
+    """Where a row stands, for a sentence: rows of files know it themselves."""
+    return getattr(row, "place", f"row {number} of {source.name}")
+
+
+@contextlib.contextmanager
+def naming(row: Row, number: int, source: Source) -> Iterator[None]:
+    """Say in a refusal which row it is about, unless it does so itself."""
+    try:
+        yield
+    except MedslmError as error:
+        place = place_of(row, number, source)
+        raise (error if place in str(error) else MedslmError(f"{place}: {error}")) from None
 
 
 @dataclass(frozen=True)
@@ -62,11 +78,8 @@ class Corpus:
     def of_row(self, number: int, row: Row) -> Iterator[Example]:
         """The examples of one row. Raises `MedslmError` for a row of another shape, which it names, and `Skip`."""
         self.check(number, row)
-        try:
+        with naming(row, number, self.source):
             yield from self.examples(row)
-        except MedslmError as error:
-            place = getattr(row, "place", f"row {number} of {self.source.name}")  # rows of files know where they stand
-            raise (error if place in str(error) else MedslmError(f"{place}: {error}")) from None
 
     def load(self, skipped: dict[str, int] | None = None) -> Iterator[Example]:
         """Yield every example; rows left out are counted by reason in `skipped`."""

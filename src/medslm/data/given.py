@@ -12,7 +12,7 @@ from typing import Any
 import medslm.data.builders  # noqa: F401  (registers the benchmarks)
 from medslm.data.benchmark import Benchmark, benchmarks
 from medslm.data.builders.pubmedqa import Labelled, digest
-from medslm.data.corpus import Row, Skip
+from medslm.data.corpus import Row, Skip, naming, place_of
 from medslm.data.example import Example
 from medslm.data.sources.local import Local
 from medslm.data.sources.readers.located import Located, named
@@ -73,23 +73,20 @@ def read(record: Benchmark, left_out: Counter[str] | None = None) -> Iterator[tu
     """
     for number, row in enumerate(record.source.rows(), 1):
         try:
-            yield from [(row, item) for item in record.items(row)]
+            with naming(row, number, record.source):
+                items = [(row, item) for item in record.items(row)]
+            yield from items
         except Skip as why:
             if left_out is not None:
                 left_out[str(why)] += 1
-        except MedslmError as error:
-            place = _place(row, number, record)
-            raise (error if place in str(error) else MedslmError(f"{place}: {error}")) from None
         except KeyError as error:
-            place = _place(row, number, record)
+            if isinstance(error, MedslmError):
+                raise
+            place = place_of(row, number, record.source)
             raise MedslmError(
                 f"{place} has no column {error.args[0]}; it has {named(tuple(row))}. The data has another shape than the "
                 "benchmark's dataset on the Hub: rename its columns, or pin an older revision"
             ) from error
-
-
-def _place(row: Row, number: int, record: Benchmark) -> str:
-    return row.place if isinstance(row, Located) else f"row {number} of {record.source.name}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from medslm.data.rows import Rows
 from medslm.data.suites import suites
 from medslm.doctor.finding import Finding
 from medslm.errors import MedslmError
+from medslm.evals import documents
 from medslm.evals.judge import material
 from medslm.recipe import Lesson
 
@@ -109,8 +110,7 @@ def measures(built: Rows, end: int) -> dict[str, Any]:
 
 def spread(built: Rows) -> Sequence[Sequence[int]]:
     """The labels of up to `SAMPLE` training rows, evenly spread."""
-    many = len(built.train)
-    chosen = built.train.select([place * many // min(many, SAMPLE) for place in range(min(many, SAMPLE))])
+    chosen = built.train.select(documents.spread(range(len(built.train)), SAMPLE))
     labels: Sequence[Sequence[int]] = list(chosen["labels"])
     return labels
 

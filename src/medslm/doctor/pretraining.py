@@ -18,6 +18,7 @@ from medslm.data.rows import Rows
 from medslm.doctor.finding import Finding
 from medslm.doctor.launching import room
 from medslm.errors import MedslmError
+from medslm.evals import documents
 from medslm.models import shapes
 from medslm.models.base import resolve
 from medslm.recipe import Pretrain
@@ -82,12 +83,10 @@ def windows(asked: Pretrain, built: Rows, renderer: Renderer, runs: Path) -> tup
     return found, facts
 
 
-def _mean(documents: Any, renderer: Renderer) -> float:
+def _mean(texts: Any, renderer: Renderer) -> float:
     """Tokens a document, of those that can be written."""
-    number = len(documents)
-    chosen = [place * number // min(number, SAMPLE) for place in range(min(number, SAMPLE))]
-    counted = 0
-    for line in documents.select(chosen)["example"]:
+    chosen, counted = documents.spread(range(len(texts)), SAMPLE), 0
+    for line in texts.select(chosen)["example"]:
         try:
             counted += len(renderer.tokens(Example.from_json(line)).input_ids)
         except Unwritable:  # which the run counts

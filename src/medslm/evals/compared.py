@@ -99,8 +99,7 @@ def _cells(row: Row, labels: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _contrast(contrast: Contrast, unit: Unit) -> list[str]:
     found, p = contrast.difference, contrast.difference.p if contrast.p is None else contrast.p
-    value, low, high = (figures.changed(number, unit) for number in (found.value, found.low, found.high))
-    return [f"{value} [{low}, {high}]", f"p {figures.p_value(p)}", contrast.verdict]
+    return [figures.change(found.value, (found.low, found.high), unit), f"p {figures.p_value(p)}", contrast.verdict]
 
 
 def _mean(found: Estimate, unit: Unit) -> str:

@@ -220,10 +220,11 @@ def _last_line(text: str, shown: _Options) -> Iterator[str]:
 def _first(text: str, shown: _Options) -> Iterator[str]:
     """A reply that begins with a letter or with the words of an option, and does not go through them all."""
     words = shown.at_start(text)
-    ends = words and re.match(r"\s*(?:$|\n|[.,;:!?)-])|\s+because\b", text[words[1] :])
     letter = None if words else LETTER.match(text)
-    if REJECTED.match(letter["after"] if letter else text[words[1] :] if words else ""):
+    after = text[words[1] :] if words else letter["after"] if letter else ""
+    if REJECTED.match(after):
         return
+    ends = words and re.match(r"\s*(?:$|\n|[.,;:!?)-])|\s+because\b", after)
     if (ends or letter) and not _is_a_list(text) and (told := _told(text, shown)):
         yield told
 

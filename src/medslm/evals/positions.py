@@ -29,18 +29,13 @@ def told(results: Iterable[Mapping[str, Any]], picks: Mapping[str, Mapping[str, 
 
 
 def _sentence(found: Mapping[str, Any], shuffled: Mapping[str, Any], picks: Mapping[str, Any] | None) -> str:
-    one, other = (_changed(of) for of in (found, shuffled))
+    gains = ((of["difference"], of["unit"]) for of in (found, shuffled))
+    one, other = (figures.change(gain["value"], gain["ci95"], unit) for gain, unit in gains)
     said = (
         f"the gain on {found['task']} ({found['protocol']}) is {one} points with the options in their own order and "
         f"{other} with shuffled ones: what was learnt may be where right answers stand"
     )
     return f"{said}, for {_favourite(picks)}" if picks else said
-
-
-def _changed(of: Mapping[str, Any]) -> str:
-    difference = of["difference"]
-    value, low, high = (figures.changed(bound, of["unit"]) for bound in (difference["value"], *difference["ci95"]))
-    return f"{value} [{low}, {high}]"
 
 
 def _favourite(picks: Mapping[str, Mapping[str, int]]) -> str:

@@ -86,10 +86,9 @@ def _numbers(found: Mapping[str, Any], unit: str, higher_is_better: bool) -> tup
     if "difference" not in found:
         return (f"{found['n']:,}", *sides, "", "", "")
     difference = found["difference"]
-    value, low, high = (figures.changed(of, unit) for of in (difference["value"], *difference["ci95"]))
     p = difference.get("p_holm", difference["p"])
     told = (
-        f"{value} [{low}, {high}]",
+        figures.change(difference["value"], difference["ci95"], unit),
         f"p {figures.p_value(p)}",
         statistics.recorded_verdict(difference, not higher_is_better),
     )

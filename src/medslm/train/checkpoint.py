@@ -87,9 +87,10 @@ def _whole(path: Path) -> bool:
 
 def require_best(folder: Path, step: int | None) -> None:
     """Raise `MedslmError` if `folder` has not the checkpoint of `step`, whose weights are the best so far."""
+    if not step:
+        return
     best = folder / f"checkpoint-{step}"
-    reason = "is not there" if not best.is_dir() else damage(best)
-    if step and reason:
+    if reason := damage(best) if best.is_dir() else "is not there":
         raise MedslmError(
             f"{best}, whose weights have the lowest validation loss of this run, {reason}; put it back, or remove "
             f"{folder.parent} to train again"

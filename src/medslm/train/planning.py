@@ -38,7 +38,7 @@ class Plan:
 def plan(recipe: Sft, folder: Path) -> Plan:
     """Resolve every name and build the rows; bad input raises `MedslmError` here, before anything is written."""
     base, lora, exam = resolve(recipe.base), loras[recipe.lora], suites[recipe.suite]
-    load.config(base)
+    load.config(base)  # refuses what writes no text before anything is prepared for it
     world_size = PartialState(cpu=load.device() == "cpu").num_processes
     recipe.share(world_size)
     tokenizer = load.tokenizer(base)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from medslm.evals.clinical.sentences import Token, fold
+from medslm.evals.number import LONGEST
 
 _KINDS: dict[str, dict[str, Fraction]] = {
     "g": {
@@ -73,8 +74,6 @@ _MONTHS = "january february march april may june july august september october n
 _HINTS = {word: 10 * value for value, word in enumerate(_DECADES.split(), 2)} | {"half": Fraction(1, 2)}
 _HINTS |= {word: value for value, word in enumerate(_MONTHS.split(), 1)}
 """Words of a source that stand for a number in a note: `in his forties` for 40, `July` for 7."""
-LONGEST = 400
-"""Characters of a number that are read, where a model came to no end; Python refuses more than 4,300 digits."""
 JOINED, HUGE = 12, 10**12
 """Numbers in words that are run together, as digits of a telephone number, and what no `thousand` makes larger: a model
 that repeats `nine` to its bound would be read for minutes."""

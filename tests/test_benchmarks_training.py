@@ -14,6 +14,8 @@ import numpy
 import pytest
 import torch
 
+import toy
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -272,3 +274,22 @@ def test_growth_is_measured_in_processes_of_their_own() -> None:
     assert done.returncode == 0, done.stderr
     assert [line.split(" examples")[0].strip() for line in done.stdout.splitlines()[:2]] == ["640", "1,280"]
     assert "between the fastest and the slowest" in done.stdout
+
+
+def test_rows_of_ones_own_become_documents_that_the_rivals_read(tmp_path: Path) -> None:
+    from rivals import documents
+
+    folder, text, out = tmp_path / "base", tmp_path / "asked.jsonl", tmp_path / "asked.npz"
+    toy.save(folder)
+    asked = [{"question": f"What helps against pain number {n}?", "answer": f"Rest, for {n} days."} for n in range(30)]
+    text.write_text("".join(json.dumps(row) + "\n" for row in asked), encoding="utf-8")
+    command = [sys.executable, str(BENCHMARKS / "documents.py"), f"local:{text}", "--tokenizer", str(folder), "--out"]
+    made = subprocess.run([*command, str(out)], capture_output=True, text=True, check=True, timeout=120)
+    assert f"documents in {out}" in made.stdout
+    found = documents.read(str(out), "completion", 1000, 100, 512)
+    assert len(found.tokens) > 20
+    spoken = toy.tokenizer().decode(found.tokens[0][found.learnt[0] == 1])
+    assert spoken.startswith("Rest, for ") and "What helps" not in spoken
+    for wrong, said in (([str(tmp_path / "x.txt")], "ends in .npz"), ([str(out), "--columns", "note"], "name=value")):
+        refused = subprocess.run([*command, *wrong], capture_output=True, text=True, check=False, timeout=120)
+        assert refused.returncode == 2 and said in refused.stderr and "Traceback" not in refused.stderr

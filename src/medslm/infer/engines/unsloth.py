@@ -18,7 +18,7 @@ from medslm.infer.engine import About, Limits, Reply, Score, Wanted
 from medslm.infer.engines.texts import Texts, until
 from medslm.infer.engines.transformers import Transformers
 from medslm.infer.reading import require_room
-from medslm.models import load, source
+from medslm.models import load, source, unsloth
 
 INSTALL = "pip install 'unsloth==2026.10.9' (it wants transformers <= 5.17: an environment of its own)"
 
@@ -33,15 +33,9 @@ class Unsloth(Transformers):
         if wanted.quantization not in ("none", "nf4"):
             raise MedslmError(f"the engine 'unsloth' runs weights as they are or in nf4, not in {wanted.quantization}")
         self._wanted, self._texts, self._version = wanted, Texts(wanted), package.__version__
-        folder = source.find(wanted.base).folder
-        room = AutoConfig.from_pretrained(folder).get_text_config(decoder=True).max_position_embeddings
-        loaded, _ = package.FastLanguageModel.from_pretrained(
-            model_name=str(folder),
-            max_seq_length=room,
-            dtype=load.dtype(wanted.dtype),
-            load_in_4bit=wanted.quantization == "nf4",
-            use_gradient_checkpointing=False,
-        )
+        config = AutoConfig.from_pretrained(source.find(wanted.base).folder)
+        room = config.get_text_config(decoder=True).max_position_embeddings
+        loaded = unsloth.loaded(wanted.base, wanted.dtype, wanted.quantization, room, use_gradient_checkpointing=False)
         self.model: Any = loaded if wanted.adapter is None else load.with_adapter(loaded, wanted.adapter)
         package.FastLanguageModel.for_inference(self.model)
 
@@ -128,9 +122,9 @@ class Unsloth(Transformers):
 def _package() -> Any:
     """Unsloth, which looks for a device when it is imported. Raises `MedslmError`."""
     try:
-        import unsloth
+        import unsloth as package
     except ImportError:
         raise MedslmError(f"Unsloth is not installed: {INSTALL}; or --engine transformers") from None
     except NotImplementedError as error:  # its word for a device that it does not know
         raise MedslmError(f"Unsloth does not run here ({error}); --engine transformers does") from error
-    return unsloth
+    return package

@@ -17,7 +17,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from medslm import files
 from medslm.errors import MedslmError
-from medslm.models import load, source
+from medslm.models import load, unsloth
 from medslm.models.base import resolve
 from medslm.models.lora import loras
 from medslm.models.passes import IGNORED, lay
@@ -83,15 +83,15 @@ def rows_a_pass(share: int, longest: int) -> int:
 
 def build(planned: Plan, chosen: Execution) -> Any:
     """Unsloth's model with a fresh adapter."""
-    from unsloth import FastLanguageModel  # type: ignore[import-not-found]
+    from unsloth import FastLanguageModel
 
     recipe, lora = planned.recipe, loras[planned.recipe.lora]
     checkpointing = False if recipe.recompute == "none" else "unsloth"
-    model, _ = FastLanguageModel.from_pretrained(
-        model_name=str(source.find(resolve(recipe.base)).folder),
-        max_seq_length=chosen.longest,
-        dtype=load.dtype(recipe.dtype),
-        load_in_4bit=recipe.quantization == "nf4",
+    model = unsloth.loaded(
+        resolve(recipe.base),
+        recipe.dtype,
+        recipe.quantization,
+        chosen.longest,
         use_gradient_checkpointing=checkpointing,
         random_state=recipe.seed,
     )

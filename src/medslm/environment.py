@@ -19,6 +19,7 @@ DEFAULTS = {
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # datasets would report each load of a local file
     "TOKENIZERS_PARALLELISM": "false",  # or tokenizers warn at every fork of a data loader
     "HF_HUB_DISABLE_SYMLINKS_WARNING": "1",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # stdout is for what was asked
     "WANDB_SILENT": "true",
     "WANDB_DISABLE_CODE": "true",  # no source code and no diff of it leaves the machine by way of a log
     # passes differ in length, and pieces of GPU memory that fit none of them would add a third to a run's peak

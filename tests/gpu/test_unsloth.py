@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 import toy
-from infer.asked import CONTINUATIONS, NATS, QUESTIONS, SAME, TOKENS
+from infer.apart import BASE, answered
+from infer.asked import NATS, begins
 from medslm.models.base import Base
 
 pytestmark = pytest.mark.unsloth
 
-BASE = "smollm2-135m-instruct"
 EXAMPLES = 60
 """All there are: a step is an epoch, so that neither trainer's order of rows makes a difference."""
 
@@ -88,41 +88,9 @@ def test_a_base_that_unsloth_does_not_pad_is_refused_with_what_it_said(toy_base:
     assert "trainer=peft and --engine transformers do" in done.stderr
 
 
-ANSWERING = """
-import json, sys
-from medslm import environment
-environment.prepare()
-from medslm.infer.engines import engines
-if sys.argv[1] == "unsloth":
-    import unsloth
-from medslm.data.example import Example
-from medslm.infer.engine import Limits, Wanted
-from medslm.models.base import resolve
-engine = engines[sys.argv[1]](Wanted(resolve({base!r}), "chat", dtype="bfloat16", rows=2))
-prompts = [engine.renderer.prompt(Example("q", "", question, "", family="")) for question in {questions!r}]
-replies = [reply.text for reply in engine.generate(prompts, Limits({tokens}))]
-streamed = engine.renderer.reply("".join(engine.stream(prompts[0], Limits({tokens}))))
-scores = [score for score, _ in engine.loglikelihoods(list(zip(prompts, {continuations!r})))]
-ids = [engine.renderer.ids(reply) for reply in replies]
-print(json.dumps({{"replies": replies, "ids": ids, "streamed": streamed, "scores": scores}}))
-engine.close()
-"""
-
-
-def answered(engine: str) -> dict[str, Any]:
-    """What an engine says on SmolLM2, in a process of its own."""
-    program = ANSWERING.format(base=BASE, questions=QUESTIONS, continuations=CONTINUATIONS, tokens=TOKENS)
-    done = subprocess.run(
-        [sys.executable, "-c", program, engine], check=True, stdout=subprocess.PIPE, text=True, timeout=600
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 def test_unsloths_engine_answers_streams_and_scores_as_ours() -> None:
     theirs, ours = (answered(engine) for engine in ("unsloth", "transformers"))
-    begins = [one[:SAME] == two[:SAME] for one, two in zip(theirs["ids"], ours["ids"], strict=True)]
-    assert sum(begins) >= len(begins) - 1, (theirs["replies"], ours["replies"])
+    assert begins(theirs["ids"], ours["ids"]), (theirs["replies"], ours["replies"])
     assert theirs["streamed"][:10] == theirs["replies"][0][:10]
-    for one, two, text in zip(theirs["scores"], ours["scores"], CONTINUATIONS, strict=True):
-        assert one == pytest.approx(two, abs=NATS * max(1, len(text.split())))
+    for one, two, tokens in zip(theirs["scores"], ours["scores"], ours["lengths"], strict=True):
+        assert one == pytest.approx(two, abs=NATS * tokens)

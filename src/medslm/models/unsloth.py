@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Any
 
 from medslm.errors import MedslmError
@@ -18,13 +20,14 @@ def loaded(base: Base, dtype: str, quantization: str, positions: int, **options:
     from unsloth import FastLanguageModel
 
     try:
-        model, _ = FastLanguageModel.from_pretrained(
-            model_name=str(source.find(base).folder),
-            max_seq_length=positions,
-            dtype=load.dtype(dtype),
-            load_in_4bit=quantization == "nf4",
-            **options,
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # its banner; stdout is for what was asked
+            model, _ = FastLanguageModel.from_pretrained(
+                model_name=str(source.find(base).folder),
+                max_seq_length=positions,
+                dtype=load.dtype(dtype),
+                load_in_4bit=quantization == "nf4",
+                **options,
+            )
     except RuntimeError as error:
         if not str(error).startswith("Unsloth: "):
             raise

@@ -7,10 +7,10 @@ one that takes texts only gets the text, if it reads the same tokens from it.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from medslm import environment
 from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
 from medslm.infer.engine import About, Limits, Reply, Score, Wanted
@@ -40,7 +40,7 @@ class Server:
     @property
     def about(self) -> About:
         """What answers; the server's own word for its build is there after the first answer."""
-        versions = {name: importlib.metadata.version(name) for name in ("medslm", "openai")}
+        versions = environment.versions(("medslm", "openai"))
         versions |= {"server": self._fingerprint} if self._fingerprint else {}
         adapter = None if self._wanted.adapter is None else self._wanted.adapter.as_posix()
         return About("openai", versions, self.address.model, adapter, self.address.url)

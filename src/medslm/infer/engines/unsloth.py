@@ -6,6 +6,8 @@ reads no padding, so batches are its own `generate`'s, and scores one row each. 
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from threading import Thread
@@ -122,7 +124,8 @@ class Unsloth(Transformers):
 def _package() -> Any:
     """Unsloth, which looks for a device when it is imported. Raises `MedslmError`."""
     try:
-        import unsloth as package
+        with contextlib.redirect_stdout(sys.stderr):  # its greeting
+            import unsloth as package
     except ImportError:
         raise MedslmError(f"Unsloth is not installed: {INSTALL}; or --engine transformers") from None
     except NotImplementedError as error:  # its word for a device that it does not know

@@ -18,7 +18,7 @@ from medslm.infer.engine import About, Limits, Reply, Score, Wanted
 from medslm.infer.engines.texts import Texts, until
 from medslm.models import source
 
-INSTALL = "python -m venv .venv-vllm && .venv-vllm/bin/pip install vllm && .venv-vllm/bin/pip install ."
+INSTALL = "make env-vllm (python -m venv .venv-vllm && .venv-vllm/bin/pip install vllm==0.26.0 .)"
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM reserves memory for (`MaxLoRARanks` in vllm/config/lora.py)."""
 

@@ -20,6 +20,7 @@ DEFAULTS = {
     "TOKENIZERS_PARALLELISM": "false",  # or tokenizers warn at every fork of a data loader
     "HF_HUB_DISABLE_SYMLINKS_WARNING": "1",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # stdout is for what was asked
+    "VLLM_HOST_IP": "127.0.0.1",  # its parts talk to each other on one machine; else it listens on every address
     "WANDB_SILENT": "true",
     "WANDB_DISABLE_CODE": "true",  # no source code and no diff of it leaves the machine by way of a log
     # passes differ in length, and pieces of GPU memory that fit none of them would add a third to a run's peak

@@ -104,7 +104,7 @@ def test_where_nothing_can_serve_each_server_says_what_it_lacks(
         serving.choose(adapter)
     first, one, two, three = str(told.value).splitlines()
     assert first == "nothing here can serve tuned:"
-    assert "vllm: not installed: python -m venv" in one
+    assert "vllm: not installed: make env-vllm (python -m venv" in one
     assert "medslm export tuned --to gguf --out" in two and "medslm export tuned --to safetensors" in three
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -188,6 +188,33 @@ def test_unsloth_on_a_device_that_it_does_not_know_is_a_sentence(
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
     with pytest.raises(MedslmError, match=r"does not run here \(You need a GPU\.\); --engine transformers does"):
         engines["unsloth"](Wanted(toy_base, "chat"))
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("", r"vLLM finds no device here that it knows.*--engine transformers"),
+        ("cuda", rf"vLLM did not start with {toy.HUB_ID} \(Engine core initialization failed\.\); what it wrote above"),
+    ],
+)
+def test_vllm_that_does_not_start_is_a_sentence(
+    device: str, said: str, toy_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: Any) -> None:
+        """What vLLM 0.26 raises when its own process has died."""
+        raise RuntimeError("Engine core initialization failed.\nSee root cause above.")
+
+    for name, members in (
+        ("vllm", {"LLM": refuse}),
+        ("vllm.lora", {}),
+        ("vllm.lora.request", {"LoRARequest": None}),
+        ("vllm.platforms", {"current_platform": SimpleNamespace(device_type=device)}),
+    ):
+        module = ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    with pytest.raises(MedslmError, match=said):
+        engines["vllm"](Wanted(toy_base, "chat"))
 
 
 def test_vllm_is_not_asked_for_weights_that_it_would_quantise_otherwise(

@@ -26,7 +26,8 @@ RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 class Vllm:
     """A base, and perhaps an adapter on it, in vLLM's memory.
 
-    Raises `MedslmError` if vLLM is not installed, and for weights that it would quantise otherwise than training did.
+    Raises `MedslmError` if vLLM is not installed or does not start, and for weights that it would quantise otherwise than
+    training did.
     """
 
     def __init__(self, wanted: Wanted) -> None:
@@ -46,7 +47,7 @@ class Vllm:
         if wanted.adapter is not None:
             options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": reserved(rank(wanted))}
             self._adapter = self._asked = LoRARequest("adapter", 1, str(wanted.adapter.absolute()))
-        self._llm = vllm.LLM(**options)
+        self._llm = _started(vllm, options, wanted)
         self._requests = itertools.count()
 
     @property
@@ -131,6 +132,21 @@ class Vllm:
     def close(self) -> None:
         """As `Engine`."""
         del self._llm
+
+
+def _started(vllm: Any, options: dict[str, Any], wanted: Wanted) -> Any:
+    from vllm.platforms import current_platform
+
+    otherwise = "--engine transformers runs without it"
+    if not current_platform.device_type:
+        raise MedslmError(f"vLLM finds no device here that it knows, which is a GPU as a rule; {otherwise}")
+    try:
+        return vllm.LLM(**options)
+    except (RuntimeError, ValueError) as error:  # of too little memory too: its own process has said what, and is gone
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise MedslmError(
+            f"vLLM did not start with {wanted.base.hub_id} ({said[0]}); what it wrote above says why; {otherwise}"
+        ) from error
 
 
 def _score(places: Sequence[Any], prompt: Sequence[int], after: Sequence[int]) -> Score:

@@ -159,7 +159,7 @@ def test_a_character_of_several_tokens_is_streamed_whole(toy_base: Base) -> None
 @pytest.mark.parametrize(
     ("engine", "module", "said"),
     [
-        ("unsloth", "unsloth", "Unsloth is not installed: pip install 'unsloth==2026.10.9'"),
+        ("unsloth", "unsloth", r"Unsloth is not installed: make env-unsloth \(unsloth==2026\.10\.7 "),
         ("vllm", "vllm", r"vLLM is not installed; .*: make env-vllm \(.*/pip install vllm"),
         ("openai", "openai", r"openai package, which is not installed: pip install 'medslm\[judge\]'"),
     ],

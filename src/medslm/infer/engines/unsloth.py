@@ -1,7 +1,7 @@
 """The engine `unsloth`: this process, with Unsloth's kernels for one token at a time.
 
-Written against Unsloth 2026.10.9. Its forward pass for decoding takes one token at a time and its forward pass for training
-reads no padding, so batches are its own `generate`'s, and scores one row each. Without a GPU it falls back to transformers.
+Written against Unsloth 2026.10.7 and 2026.10.9. Its forward pass for decoding takes one token at a time and its forward
+pass for training reads no padding, so batches are its own `generate`'s, and scores one row each. Without a GPU it refuses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from medslm.infer.engines.transformers import Transformers
 from medslm.infer.reading import require_room
 from medslm.models import load, source, unsloth
 
-INSTALL = "pip install 'unsloth==2026.10.9' (it wants transformers <= 5.17: an environment of its own)"
+INSTALL = "make env-unsloth (unsloth==2026.10.7 wants transformers <= 5.17: an environment of its own)"
 
 
 class Unsloth(Transformers):

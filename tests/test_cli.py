@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from medslm import catalogue
+from medslm import catalogue, cli
 from medslm.errors import MedslmError
 
 
@@ -54,6 +54,20 @@ def test_a_slip_is_a_sentence_and_exit_status_2(tmp_path: Path, words: tuple[str
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_is_a_line_and_its_exit_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(catalogue, "lines", interrupted)
+    monkeypatch.setattr(sys, "argv", ["medslm", "list"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip().startswith("medslm: interrupted; the same command uses what was kept")
 
 
 def test_the_command_that_is_told_to_be_run_next_exists_as_it_is_told() -> None:

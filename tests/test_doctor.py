@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import socket
@@ -15,7 +16,19 @@ import pytest
 import toy
 import toy_world
 from medslm import doctor_cli
-from medslm.doctor import Finding, Report, examination, examine, fits, launching, lesson, machine, network, packages
+from medslm.doctor import (
+    Finding,
+    Report,
+    examination,
+    examine,
+    fits,
+    launching,
+    lesson,
+    limits,
+    machine,
+    network,
+    packages,
+)
 from medslm.errors import MedslmError
 from medslm.models import shapes
 from medslm.models.base import bases, resolve
@@ -360,6 +373,88 @@ def test_a_file_where_the_runs_should_be_will_not_run(tmp_path: Path) -> None:
 def test_a_disk_without_room_for_checkpoints_will_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 2**20})())
     assert launching.room("disk of the run", tmp_path, 2**30, "checkpoints").level == "failure"
+
+
+def test_a_lock_that_cannot_be_read_is_a_failure_and_the_rest_is_still_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSLM_LOCK", str(tmp_path / "hub.lock.toml"))
+    (tmp_path / "hub.lock.toml").write_text("<<<<<<< ours\n", encoding="utf-8")
+    report = examine(names=["qwen3-4b"], runs=tmp_path)
+    assert report.status() == 2 and "line 1: <<<<<<< ours" in told(report, "lock")[0].told
+    assert "qwen3-4b (" in told(report, "sizes")[0].told and report.sections["Machine"]
+
+
+def test_a_configuration_in_the_cache_that_is_cut_off_leaves_the_other_bases_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = tmp_path / "config.json"
+    half.write_text('{"model_type": "qw', encoding="utf-8")
+    cached = shapes.cached
+    monkeypatch.setattr(shapes, "cached", lambda base: str(half) if "Qwen" in base.hub_id else cached(base))
+    found, unknown = fits.table(["qwen3-4b", "smollm3-3b"], LORA, 1024)
+    assert {fit.base for fit in found} == {"smollm3-3b"} and unknown[0].startswith("qwen3-4b (")
+
+
+def test_a_bundle_and_a_home_that_are_no_folders_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    (tmp_path / "home").touch()
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "home" / "token"))
+    assert "whether logged in is not known (Not a directory: " in next(network.findings(False)).told
+    monkeypatch.setenv("MEDSLM_BUNDLE", str(tmp_path / "gone"))
+    found = next(network.findings(False))
+    assert found.level == "failure" and f"MEDSLM_BUNDLE names {tmp_path / 'gone'}" in found.told
+
+
+def test_an_unknown_lora_of_a_recipe_is_a_failure_and_the_rest_is_still_told(tmp_path: Path, toy_base: Any) -> None:
+    path = tmp_path / "odd.py"
+    path.write_text(
+        "from medslm import recipe\nRECIPE = recipe.Sft(name='odd', base='toy/tiny-chat', lora='r61', mixture={'icd10cm': 1.0}, suite='')\n",
+        encoding="utf-8",
+    )
+    report = examine(path, names=["qwen3-4b"], runs=tmp_path)
+    assert "no LoRA preset is called 'r61'" in told(report, "recipe")[0].told and report.status() == 2
+    assert report.sections["Machine"] and told(report, "base")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_terminal_without_unicode_gets_escapes(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", plain)
+    found = Report({"Recipe": [Finding("example", "\u27e6Fi\u00e8vre\u27e7")]})
+    monkeypatch.setattr("medslm.doctor.examine", lambda *args, **options: found)
+    doctor_cli.doctor(as_json=as_json)
+    plain.seek(0)
+    said = plain.read()
+    assert "\\u27e6Fi" in said
+    if as_json:
+        assert json.loads(said)["sections"]["Recipe"][0]["told"] == "\u27e6Fi\u00e8vre\u27e7"
+
+
+def test_the_limits_of_a_container_and_of_a_clusters_job_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = tmp_path / "two" / "slurm" / "job_1"
+    (job / "step_0").mkdir(parents=True)
+    for name, text in (
+        ("memory.max", "8000"),
+        ("memory.current", "6000"),
+        ("memory.stat", "anon 5\ninactive_file 1000"),
+    ):
+        (job / name).write_text(text, encoding="utf-8")
+    (job / "step_0" / "memory.max").write_text("max\n", encoding="utf-8")
+    own = tmp_path / "own"
+    own.write_text("0::/slurm/job_1/step_0\n", encoding="utf-8")
+    assert list(limits.limits(tmp_path / "two", own)) == [(8000, 3000)]  # files in the cache are given back
+    old = tmp_path / "one" / "memory"
+    old.mkdir(parents=True)
+    (old / "memory.limit_in_bytes").write_text("500", encoding="utf-8")
+    (old / "memory.usage_in_bytes").write_text("900", encoding="utf-8")
+    own.write_text("4:memory:/docker/abc\n3:cpu,cpuacct:/\n", encoding="utf-8")  # as a container sees it
+    assert list(limits.limits(tmp_path / "one", own)) == [(500, 0)]
+    assert list(limits.limits(tmp_path / "none", tmp_path / "none")) == []
+    monkeypatch.setattr(limits, "limits", lambda: [(8000, 3000)])
+    assert (machine.look().memory, machine.look().memory_free) == (8000, 3000)
 
 
 @pytest.mark.usefixtures("world")

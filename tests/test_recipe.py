@@ -26,9 +26,11 @@ NAN, INFINITY = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("field", "value", "bound"),
     [
-        ("mixture", {"notes": 0}, "mixture.notes=0; it must be above 0"),
-        ("mixture", {"notes": INFINITY}, "mixture.notes=inf; it must be above 0"),
-        ("mixture", {"notes": 1, "other": -0.5}, "mixture.other=-0.5; it must be above 0"),
+        ("mixture", {"notes": "many"}, "mixture.notes=many; it must be a number above 0"),
+        ("mixture", {"notes": None}, "mixture.notes=None; it must be a number above 0"),
+        ("mixture", {"notes": 0}, "mixture.notes=0; it must be a number above 0"),
+        ("mixture", {"notes": INFINITY}, "mixture.notes=inf; it must be a number above 0"),
+        ("mixture", {"notes": 1, "other": -0.5}, "mixture.other=-0.5; it must be a number above 0"),
         *((name, 0, f"{name}=0; it must be at least 1") for name in ("max_length", "global_batch_size")),
         ("eval_steps", 0, "eval_steps=0; it must be at least 1"),
         ("tokens_per_pass", -1, "tokens_per_pass=-1; it must be at least 0"),

@@ -187,6 +187,19 @@ def test_an_overloaded_hub_is_asked_again_and_a_broken_one_is_done_without(hub: 
     assert said["commit"] == head(hub)
 
 
+def test_a_hub_that_hangs_up_once_is_asked_again(hub: HubServer, tmp_path: Path) -> None:
+    dropped = hub.faults.add("GET /api/models/org/toy", drop=True)
+    said, other = fetch(hub, tmp_path, {"repo_id": "org/toy"}, {"repo_id": "org/none"})
+    assert dropped.times == 0 and said["commit"] == head(hub)
+    assert "org/none is not on the Hub" in other["error"], "the endpoint counts as reachable"
+
+
+def test_a_token_that_may_not_read_is_told_so(hub: HubServer, tmp_path: Path) -> None:
+    hub.faults.add("GET /api/models/org/toy", status=403, times=99)
+    [said] = fetch(hub, tmp_path)
+    assert "HTTP 403: this token may not read it (`hf auth login`), or something between" in said["error"]
+
+
 def test_what_the_hub_refuses_is_a_sentence(hub: HubServer, tmp_path: Path) -> None:
     hub.create("org/gated").gated = "manual"
     hub.commit("org/gated", {"model.safetensors": WEIGHTS})

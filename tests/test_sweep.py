@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -111,7 +114,9 @@ def test_values_are_separated_by_commas_outside_of_quotes(told: str, field: str,
     assert values_of(told) == (field, values)
 
 
-@pytest.mark.parametrize("told", ["seed", "seed=", "=1", "seed=1,,2", 'mixture="a=1', "name=x", "runs=y"])
+@pytest.mark.parametrize(
+    "told", ["seed", "seed=", "=1", "seed=1,,2", "seed=1, ", 'mixture="a=1', "mixture=local:C:\\", "name=x", "runs=y"]
+)
 def test_what_is_no_field_with_values_is_a_sentence(told: str) -> None:
     with pytest.raises(MedslmError, match="--set"):
         values_of(told)
@@ -145,6 +150,7 @@ def test_fields_of_a_variant_change_together(stand_in: Path) -> None:
         ("trainer=full lora='none", "No closing quotation"),
         ("seed=3", "both by --set and by --variant"),
         ("name=x", "leave name out"),
+        ("weight_decay=1 weight-decay=2", "names weight_decay twice"),
         ("trainer=full", "lora"),
     ],
 )
@@ -212,6 +218,43 @@ def test_a_log_that_cannot_be_written_is_a_sentence(stand_in: Path) -> None:
     (asked.folder / "logs").write_text("a file", encoding="utf-8")
     with pytest.raises(MedslmError, match=r"cannot write .*seed-1\.train\.log"):
         sweep.run(asked)
+
+
+def test_a_sweep_is_not_laid_into_the_folder_of_a_run(stand_in: Path) -> None:
+    asked = planned(stand_in, "seed=1")
+    asked.folder.mkdir(parents=True)
+    (asked.folder / "run.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(MedslmError, match=r"is the folder of a run.*give the sweep another name"):
+        sweep.run(asked)
+    assert [path.name for path in asked.folder.iterdir()] == ["run.json"]
+
+
+def test_a_file_that_is_not_there_is_refused_before_the_first_run(stand_in: Path) -> None:
+    asked = planned(
+        stand_in, f"mixture=local:{stand_in.parent / 'rows.jsonl'}=1,local:{stand_in.parent / 'gone.jsonl'}=1"
+    )
+    with pytest.raises(MedslmError, match=r"gone\.jsonl"):
+        sweep.run(asked)
+    assert begun(asked) == [0, 0]
+
+
+def test_the_command_lines_that_are_shown_can_be_typed(stand_in: Path, tmp_path: Path, capsys: Any) -> None:
+    recipe, config = tmp_path / "my recipe.py", tmp_path / "one GPU.yaml"
+    recipe.write_bytes(stand_in.read_bytes())
+    config.touch()
+    sweep_cli.sweep("s", recipe=(recipe,), config_file=config, dry_run=True, runs=tmp_path / "my runs")
+    shown = shlex.split(capsys.readouterr().out.splitlines()[1])
+    assert shown[:5] == ["accelerate", "launch", "--config_file", str(config), str(recipe)]
+    assert shown[-2:] == ["--runs", str(tmp_path / "my runs" / "s")]
+
+
+def test_where_locks_are_unknown_it_is_said(stand_in: Path, monkeypatch: Any) -> None:
+    def unknown(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unknown)
+    with pytest.raises(MedslmError, match=r"cannot be locked \(No locks available\).*--runs"):
+        sweep.run(planned(stand_in, "seed=1"))
 
 
 def test_no_recipe_and_two_recipes_of_one_name_are_refused(stand_in: Path) -> None:
@@ -301,6 +344,32 @@ def test_judged_runs_are_paired_with_the_first_that_was_judged(stand_in: Path) -
     assert "Compared with toy-lora-seed-1, since toy-lora-seed-13 was not judged." in told
     assert "+20.0 [" in told and "p < 0.001" in told and "better" in told and "50.0 %" in told.splitlines()[3]
     assert (asked.folder / "sweep.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("scores", ["{", '{"schema": 1, "suite": "icd10cm", "limit": null}'])
+def test_scores_that_are_broken_or_of_another_version_are_written_again(
+    stand_in: Path, scores: str, monkeypatch: Any, capsys: Any
+) -> None:
+    asked = dataclasses.replace(planned(stand_in, "seed=1"), suite="icd10cm")
+    sweep.run(dataclasses.replace(asked, suite=None))
+    path = asked.folder / asked.cells[0].name / "scores.icd10cm.json"
+    path.write_text(scores, encoding="utf-8")
+    started: list[str] = []
+    monkeypatch.setattr(running, "_start", lambda words, log, lock: started.append(words[3]) or 1)
+    monkeypatch.setattr(running, "_last_words", lambda log: "the stand-in judges nothing")
+    assert [one.stage for one in sweep.run(asked)] == ["eval"] == started
+    assert "write it again with `medslm eval toy-lora-seed-1`" in capsys.readouterr().out
+
+
+def test_runs_that_other_versions_have_trained_are_told(stand_in: Path) -> None:
+    asked = planned(stand_in, "seed=1,2,3")
+    outcomes = sweep.run(asked)
+    for cell, version in zip(asked.cells, ("0.1", "0.1", "0.2")):
+        path = asked.folder / cell.name / "run.json"
+        told = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(told | {"packages": {"medslm": version, "torch": "2.0"}}), encoding="utf-8")
+    assert "the same versions" not in sweep.tell(asked, outcomes[:2])
+    assert "by more than the fields: medslm 0.1 (run 1, 2), 0.2 (run 3)." in sweep.tell(asked, outcomes)
 
 
 SWEEP = (

@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 TIMEOUT = 10.0  # seconds to wait for the Hub before it counts as unreachable, for the rest of the process
 PAUSES = (1.0, 2.0, 4.0)  # seconds before each further try, where the Hub is overloaded
+HUNG_UP = ("RemoteProtocolError", "ReadError", "WriteError")
+"""What the client calls a connection that broke off after it stood."""
 
 _unreachable: dict[str, str] = {}
 """Endpoints that did not answer in this process, and why: nobody waits twice."""
@@ -82,7 +84,7 @@ def _is_on(value: str | None) -> bool:
 
 
 def _persist(call: Callable[[], T], repo_id: str, revision: str) -> T:
-    """What `call` gives, tried again while the Hub is overloaded (429, 5xx); a refusal or silence is a `MedslmError`."""
+    """What `call` gives, tried again while the Hub is overloaded (429, 5xx) or has hung up; else a `MedslmError`."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -93,7 +95,8 @@ def _persist(call: Callable[[], T], repo_id: str, revision: str) -> T:
         except Exception as error:  # whatever the client raises means that it could not be had
             cause = root(error)
             status = getattr(getattr(cause, "response", None), "status_code", 0)
-            if pause is None or not (status == 429 or status >= 500):
+            passing = status == 429 or status >= 500 or type(cause).__name__ in HUNG_UP
+            if pause is None or not passing:
                 if isinstance(cause, transport) and not status:
                     _unreachable[constants.ENDPOINT] = type(cause).__name__
                 raise _explained(cause, repo_id, revision, status) from error
@@ -124,4 +127,6 @@ def _explained(error: BaseException, repo_id: str, revision: str, status: int) -
             f"{repo_id} has no commit or branch {revision} on the Hub (any more): `medslm lock` renews it."
         )
     answered = f", HTTP {status}" if status else ""
+    if status in (401, 403):
+        answered += ": this token may not read it (`hf auth login`), or something between here and the Hub forbids it"
     return Unreachable(f"{repo_id} could not be fetched ({type(error).__name__}{answered})")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -255,9 +257,20 @@ for verb in (
 app.command(data_cli.app, name="data", help="Look at corpora, measure them, build datasets of them, publish those.")
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn Ctrl-C into a line on stderr and the exit status that a shell gives it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        told = "interrupted; the same command uses what was kept until then, such as answers, and does the rest"
+        print(f"\nmedslm: {told}", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
+
+
 def main() -> None:
     """Entry point of `medslm`."""
     environment.prepare()
     environment.quiet()
-    with as_exit_code():
+    with _interruptible(), as_exit_code():
         app.cli(prog="medslm", description="Small language models for medicine: " + os.linesep + (__doc__ or ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,24 @@ def doctor(
         max_length=max_length,
         runs=runs,
     )
-    print(json.dumps(found.as_json(strict), indent=2, ensure_ascii=False) if as_json else found.text())
+    print(
+        _printable(
+            json.dumps(found.as_json(strict), indent=2, ensure_ascii=False) if as_json else found.text(), as_json
+        )
+    )
     if status := found.status(strict):
         raise SystemExit(status)
+
+
+def _printable(told: str, as_json: bool) -> str:
+    """The same in what the terminal's encoding has letters for; others are written as JSON and Python escape them."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        told.encode(encoding)
+    except UnicodeEncodeError:
+        return (
+            json.dumps(json.loads(told), indent=2)
+            if as_json
+            else told.encode(encoding, "backslashreplace").decode(encoding)
+        )
+    return told

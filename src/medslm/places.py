@@ -16,7 +16,7 @@ Cards = Path("model_cards")
 
 def folder_of(name: str, runs: Path) -> Path:
     """The folder of a run. Raises `MedslmError` with the runs that there are."""
-    if not (runs / name).is_dir():
+    if not name or not (runs / name).is_dir():
         there = sorted(path.parent.name for path in runs.glob("*/run.json")) or ["none"]
         raise MedslmError(
             f"no run is called '{name}' in {runs}; there: {', '.join(there)}. `accelerate launch` makes one"

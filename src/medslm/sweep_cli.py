@@ -60,7 +60,8 @@ def sweep(
     asked = Sweep(runs / name, combined, suite, limit, launcher)
     if dry_run:
         for cell in asked.cells:
-            print(f"{cell.name}\n  accelerate launch {cell.recipe} {shlex.join(cell.options)} --runs {asked.folder}")
+            words = [*launcher[len(LAUNCHER) :], str(cell.recipe), *cell.options, "--runs", str(asked.folder)]
+            print(f"{cell.name}\n  accelerate launch {shlex.join(words)}")
         return
     outcomes = run(asked)
     print(tell(asked, outcomes))

@@ -41,6 +41,23 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[Corpus]:
     return held
 
 
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("policy", ["mask", "surrogate"])
+def test_ids_and_families_of_rows_are_no_identifiers_of_patients_once_those_are_replaced(
+    tmp_path: Path, world: Registry[Corpus], policy: str, storage: Storage
+) -> None:
+    visits = [
+        Example(f"MRN 0048291{n}", "Sum up.", f"Visit {n} of one.", f"Cough {n}.", f"Zhang {n // 2}") for n in range(8)
+    ]
+    world.add("visits", corpora(visits=visits)["visits"])
+    build(tmp_path / "clean", "visits", storage=storage, deidentify=policy)
+    back = read(tmp_path / "clean")
+    assert sorted({one.id for one in back}) == sorted(one.id for one in back) and len(back) == 8
+    assert len({one.family for one in back}) == 4
+    assert not [one for one in back if "0048291" in one.id or "Zhang" in one.family]
+    assert "0048291" not in (tmp_path / "clean" / "build.json").read_text(encoding="utf-8")
+
+
 def build(folder: Path, *names: str, storage: Storage = "parquet", **fields: Any) -> dict[str, Any]:
     lesson = Lesson(**{"mixture": dict.fromkeys(names, 1.0), "validation_fraction": 0.3, **fields})
     return building.build(lesson, folder, storage)
@@ -127,7 +144,9 @@ def test_the_report_lies_beside_the_rows_and_tells_no_path(tmp_path: Path) -> No
 def test_what_the_gates_drop_or_mask_is_in_no_file(tmp_path: Path, storage: Storage) -> None:
     report = build(tmp_path / "built", "lost", "patients", storage=storage, deidentify="mask")
     back = read(tmp_path / "built")
-    assert {"thief", "again", "hollow"}.isdisjoint(one.id for one in back)
+    asked = [one.text for one in back]
+    assert {toy_world.ITEM, "nothing said"}.isdisjoint(asked)
+    assert len(asked) == len(set(asked)) > 0
     assert report["corpora"]["lost"]["contaminated"] == 1
     assert "Whitfield" not in "".join(one.as_json() for one in back)
     assert "[NAME]" in "".join(one.as_json() for one in back)

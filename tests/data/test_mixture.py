@@ -186,6 +186,7 @@ def test_a_copy_of_a_test_item_can_be_reported_or_stop_the_run() -> None:
         ({"stolen": 1}, "nothing is left of corpus 'stolen': 3 read, 3 in a benchmark"),
         ({"lonely": 1}, "the mixture has 1 family of examples; training and validation need one each: add data"),
         ({"small": 0.4}, "0.4 passes over the 1 training examples of corpus 'small' take none; raise its passes"),
+        ({"notes": 1e9}, "1e+09 passes over the 35 training examples of corpus 'notes' are more than 1,000,000,000"),
     ],
 )
 def test_a_mixture_with_nothing_in_it_is_a_sentence(passes: dict[str, float], sentence: str) -> None:

@@ -66,6 +66,8 @@ def judged(folder: Path, adapter: Marks, base: Marks | None = None, seed: int | 
         "adapter_sha256": "a" * 64,
         "limit": None,
         "template_hash": "c" * 64,
+        **{key: [] for key in ("subjects", "notes")},
+        **{key: {} for key in ("changed", "unparseable", "missing", "studies", "told")},
     }
     scores |= {"lm_eval": "0.4.13", "hardware": {"device": "cpu", "dtype": "float32"}, "results": results, **changes}
     name = "scores.json" if scores["limit"] is None else "scores.limited.json"
@@ -221,6 +223,70 @@ def test_no_run_a_run_twice_and_a_run_that_is_not_judged_are_refused(tmp_path: P
 def test_runs_of_one_name_are_told_apart_by_their_place(tmp_path: Path) -> None:
     runs = [judged(tmp_path / place / "same", {PRIMARY: marks(50)}) for place in ("here", "there")]
     assert f"less {runs[0]}" in compare(runs)
+
+
+def test_a_metric_of_which_two_runs_share_no_item_leaves_the_others_compared(tmp_path: Path) -> None:
+    one, two = (judged(tmp_path / name, {PRIMARY: marks(50), "rouge_l": [0.25] * 100}) for name in ("one", "two"))
+    for run, has in ((one, {0, 1, 2}), (two, {2, 3, 4})):
+        path = run / "eval" / SUITE / "as-trained" / "adapter" / f"{TASK}.jsonl"
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for place, of in enumerate(lines):
+            if place not in has:
+                del of["measures"]["rouge_l"]
+        path.write_text("".join(json.dumps(of) + "\n" for of in lines), encoding="utf-8")
+        scores = json.loads((run / "scores.json").read_text())
+        scores["results"][1]["adapter"]["n"] = 3
+        (run / "scores.json").write_text(json.dumps(scores))
+    told = compare([one, two])
+    assert "+0.0 [" in line(told, PRIMARY, " two ") and "adjusted over the 1 tests" in told
+    assert "rouge_l of icd10cm_coding: 1 items have a value of both one and two, too few for a difference." in told
+    assert "0.25" in line(told, "rouge_l", " one ") and "0.25" in line(told, "rouge_l", " two ")
+    assert "kept apart" not in told
+
+
+def _without(name: str) -> Any:
+    return lambda scores: {key: value for key, value in scores.items() if key != name}
+
+
+def _first(side: str, **changes: Any) -> Any:
+    def change(scores: Any) -> Any:
+        result = scores["results"][0]
+        return {**scores, "results": [{**result, side: {**result[side], **changes}}]}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda scores: [scores], "is no record of scores"),
+        (_without("hardware"), "lacks 'hardware'"),
+        (lambda scores: {**scores, "limit": "ten"}, "has 'ten' for 'limit'"),
+        (lambda scores: {**scores, "results": "many"}, "has 'many' for 'results'"),
+        (lambda scores: {**scores, "results": [3]}, "something else than a record in result 1"),
+        (
+            _first("adapter", value="60 %"),
+            r"no figure with its interval and n under 'adapter' in result 1 \(chapter_acc",
+        ),
+        (_first("adapter", value=float("nan")), "no figure with its interval"),
+        (_first("base", ci95=[0.1]), "no figure with its interval and n under 'base'"),
+    ],
+)
+def test_scores_that_were_edited_by_hand_are_a_sentence(tmp_path: Path, change: Any, said: str) -> None:
+    path = judged(tmp_path / "one", {PRIMARY: marks(50)}) / "scores.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(MedslmError, match=rf"scores\.json .*{said}.*write it again with `medslm eval one`"):
+        compare([tmp_path / "one"])
+
+
+def test_scores_without_a_figure_and_a_run_without_a_recipe_are_a_sentence(tmp_path: Path) -> None:
+    empty = judged(tmp_path / "empty", {PRIMARY: marks(50)}, results=[])
+    with pytest.raises(MedslmError, match="the scores of empty have no figures"):
+        compare([empty])
+    odd = judged(tmp_path / "odd", {PRIMARY: marks(50)})
+    (odd / "run.json").write_text("{}")
+    with pytest.raises(MedslmError, match=r"odd.run\.json has no field 'recipe'.*put back the file"):
+        compare([odd])
 
 
 def test_the_differences_are_drawn(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 import toy
 from medslm import files
 from medslm.errors import MedslmError
-from medslm.export import merge
+from medslm.export import merge, place
 from medslm.export.drift import readings
 from medslm.export.run import Exported, export
 from medslm.export.subject import Item, Passage
@@ -198,6 +198,91 @@ def test_a_folder_that_holds_something_is_left_alone(run: Path, tmp_path: Path) 
     assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "years of work"
 
 
+def test_a_link_to_a_new_place_is_followed(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "large disk")
+    made = export(run, "safetensors", tmp_path / "out", items=9)
+    assert (made.folder / "model.safetensors").is_file()
+    assert (tmp_path / "out").is_symlink() and (tmp_path / "large disk" / "export.json").is_file()
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_before_anything_is_read(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "learnt", lambda subject: pytest.fail("the weights were loaded"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MedslmError, match=r"^\. is the folder in which you are"):
+        export(run, "safetensors", Path(), items=9)
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path).name == "volume")
+    with pytest.raises(MedslmError, match=r"is where a disk is mounted.*such as .*volume/out$"):
+        export(run, "safetensors", tmp_path / "volume", items=9)
+
+
+def test_weights_that_are_not_those_of_the_run_are_refused(make_run: Any, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "toy-run")
+    weights, told = folder / "adapter" / "adapter_model.safetensors", folder / "run.json"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(MedslmError, match=r"PEFT .* cannot read the adapter in .*SafetensorError"):
+        export(folder, "safetensors", tmp_path / "out", items=9)
+    known = json.loads(told.read_text(encoding="utf-8"))
+    files.write_json(told, known | {"adapter_sha256": "0" * 64})
+    with pytest.raises(MedslmError, match=r"adapter_model\.safetensors is damaged or another one"):
+        export(folder, "safetensors", tmp_path / "out", items=9)
+    assert hidden(tmp_path) == ["toy-run"]
+
+
+def test_an_adapter_of_a_kind_that_peft_does_not_know_is_a_sentence(make_run: Any, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "toy-run")
+    path = folder / "adapter" / "adapter_config.json"
+    files.write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"peft_type": "TOMORROW"})
+    with pytest.raises(MedslmError, match=r"cannot read the adapter .*TOMORROW.*upgrade peft"):
+        export(folder, "safetensors", tmp_path / "out", items=9)
+
+
+@pytest.mark.filterwarnings("ignore:`lora_bias=True` was passed:UserWarning")
+@pytest.mark.filterwarnings("ignore:Adapter 'default':UserWarning")
+def test_an_adapter_that_peft_cannot_merge_is_a_sentence(make_run: Any, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "toy-run", lora_bias=True, target_modules=["q_proj"])
+    with pytest.raises(MedslmError, match=r"cannot be merged: .*base layer has no bias; export another run, or serve"):
+        export(folder, "safetensors", tmp_path / "out", items=9)
+    assert hidden(tmp_path) == ["toy-run"]
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ("---\nlicense: [mit\n---\n", r"README\.md, the run's card, cannot be read \(while parsing"),
+        ("---\nbase_model: org/other\n---\n", r"README\.md is not the card of this run: it names org/other"),
+    ],
+)
+def test_a_card_that_cannot_be_taken_over_is_refused_before_the_weights_are_read(
+    card: str, said: str, make_run: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    folder = make_run(tmp_path / "toy-run")
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    monkeypatch.setattr(merge, "learnt", lambda subject: pytest.fail("the weights were loaded"))
+    with pytest.raises(MedslmError, match=said):
+        export(folder, "safetensors", tmp_path / "out", items=9)
+
+
+def test_what_is_longer_than_the_base_reads_is_left_out_and_counted(
+    run: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    from medslm.export import subject
+
+    lengths = [len(item.passages[0].ids) for item in subject.items(subject.find(run), 20)[0]]
+    config = load.config(subject.find(run).base)
+    config.max_position_embeddings = sorted(lengths)[-4]
+    monkeypatch.setattr(load, "config", lambda base: config)
+    made = export(run, "safetensors", tmp_path / "out", items=20)
+    too_long = made.record["items"]["too_long"]
+    assert 0 < too_long == 40 - sum(score["items"] for score in made.record["drift"]["scores"].values())
+    assert f"{too_long} items of the sample are longer than the positions" in made.record["notes"][0]
+    config.max_position_embeddings = 30
+    with pytest.raises(MedslmError, match=r"make 0, 40 being longer than the positions of toy/tiny-chat \(30\)"):
+        export(run, "safetensors", tmp_path / "other", items=20)
+
+
 def test_a_run_of_all_weights_is_exported_as_it_is(whole_run: Path, tmp_path: Path, toy_base: Base) -> None:
     made = export(whole_run, "safetensors", tmp_path / "out", items=9)
     learnt = AutoModelForCausalLM.from_pretrained(whole_run / "model", dtype=torch.float32)
@@ -295,6 +380,39 @@ def test_an_export_that_is_ended_leaves_nothing_and_ends_the_converter(sent: int
             process.wait()
     assert hidden(tmp_path / "new") == []
     assert not psutil.pid_exists(int(marker.read_text()))
+
+
+def test_what_a_killed_export_left_goes_with_the_next_one_and_nothing_else_does(
+    run: Path, tmp_path: Path, capsys: Any
+) -> None:
+    marker, script, out = tmp_path / "marker", tmp_path / "convert.py", tmp_path / "new" / "out"
+    script.write_text(SLOW.format(marker=str(marker)), encoding="utf-8")
+    code = EXPORT.format(name=run.name, out=str(out), script=str(script), runs=str(run.parent))
+    others = [out.with_name(f".out.{number}-0123abcd") for number in (1, 2)]
+    others += [out.with_name(name) for name in (".out-2.1-0123abcd", ".out.backup")]
+    for folder in others:
+        folder.mkdir(parents=True)
+        if folder is not others[0]:
+            (folder / place.LOCK).touch()
+    there = {folder.name for folder in others}
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not (marker.is_file() and marker.read_text()):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        half = set(hidden(out.parent)) - there
+        place.clear(out)
+        assert set(hidden(out.parent)) == (there | half) - {others[1].name}  # which nobody held; the other is alive
+    finally:
+        process.kill()
+        process.wait()
+        psutil.Process(int(marker.read_text())).kill()
+    assert half <= set(hidden(out.parent))
+    export(run, "safetensors", out, items=9)
+    assert set(hidden(out.parent)) == {"out", *(folder.name for folder in others if folder is not others[1])}
+    assert f"removed {out.with_name(half.pop())}, which an export that was killed had left" in capsys.readouterr().err
+    assert place.LOCK not in hidden(out)
 
 
 def test_an_unknown_format_names_those_there_are(run: Path, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +81,47 @@ def test_a_type_that_needs_the_quantiser_says_so(monkeypatch: Any, tmp_path: Pat
     with pytest.raises(MedslmError, match=r"q4_k_m is made by llama\.cpp's llama-quantize"):
         gguf.quantiser("q4_k_m")
     assert gguf.quantiser("q8_0") is None
+
+
+def test_a_mistyped_type_is_refused_whether_or_not_the_quantiser_is_there(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("MEDSLM_LLAMA_CPP", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(MedslmError, match=r"gguf has no type 'q4km'; did you mean 'q4_k_m'\? known: bf16, f16"):
+        gguf.quantiser("q4km")
+    program = tmp_path / gguf.QUANTISER
+    program.write_text(
+        "#!/bin/sh\necho '  15  or  Q4_K_M  :  4.58G'\necho '  99  or  Q3_NEW :  3.0G'\n", encoding="utf-8"
+    )
+    program.chmod(0o755)
+    with pytest.raises(MedslmError, match="gguf has no type 'q4km'"):
+        gguf.quantiser("q4km")
+    assert gguf.quantiser("q4_k_m") == gguf.quantiser("q3_new") == program
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Says which key it was asked with."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        told = json.dumps(self.headers["Authorization"]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_llama_cpp_is_asked_with_its_key_and_past_the_machines_proxy(monkeypatch: Any) -> None:
+    from medslm.export.llama_cpp import _post
+
+    monkeypatch.setenv("LLAMA_API_KEY", "secret")
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody is there
+    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert _post(f"http://127.0.0.1:{server.server_port}/tokenize", {}) == "Bearer secret"
 
 
 def test_a_program_that_succeeds_is_silent(tmp_path: Path, capfd: Any) -> None:

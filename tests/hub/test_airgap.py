@@ -256,9 +256,11 @@ def test_a_bundle_of_no_recipe_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_recipe_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "plain.py").write_text("x = 1")
     (tmp_path / "broken.py").write_text("import nothing_of_that_name")
+    (tmp_path / "leaving.py").write_text("raise SystemExit(0)")
     for name, sentence in {
         "plain.py": "defines no RECIPE",
         "broken.py": "cannot be imported: ModuleNotFoundError",
+        "leaving.py": "cannot be imported: SystemExit",
         "absent.py": "is not a recipe",
     }.items():
         with pytest.raises(MedslmError, match=sentence):

@@ -108,6 +108,9 @@ def pulled(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Pat
         published(hub, runs[0], "secret")
         hub.repo("alice/secret").private = True
         published(hub, runs[0], "gated")
+        pickled: dict[str, bytes | None] = {"adapter_model__safetensors": None, "SHA256SUMS": None}
+        published(hub, runs[0], "weightless", **pickled)
+        published(hub, runs[0], "pickled", **pickled, adapter_model__bin=b"\x80")
         hub.repo("alice/gated").gated = "manual"
         for name, files in (("base", {"config.json": b"{}"}), ("odd", {"a.txt": b""})):
             hub.create(f"alice/{name}")
@@ -115,6 +118,7 @@ def pulled(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Pat
         hub.create("alice/notes", "datasets")
         names = ["toy", "damaged-large", "damaged-large", "damaged-small", "damaged-small", "busy", "edited", "lacking"]
         names += ["garbled", "shouting", "unsummed", "outage", "secret", "gated", "base", "odd", "notes", "nothing"]
+        names += ["weightless", "pickled"]
         orders: list[dict[str, Any]] = [{"repo_id": f"alice/{name}"} for name in names]
         orders += [{"repo_id": "alice/toy", "revision": first}, {"repo_id": "alice/busy", "revision": "v9"}]
         said = run_client(hub, folder, pull_all, token=hub.token("bob"), orders=orders)
@@ -162,6 +166,8 @@ def test_a_download_that_the_hub_refuses_for_a_moment_is_tried_again(pulled: Out
         ("secret", "no such repository, or it is private"),
         ("nothing", "no such repository, or it is private"),
         ("gated", "it is gated; ask for access"),
+        ("weightless", "is an adapter without its weights: it has no adapter_model.safetensors; ask"),
+        ("pickled", "and pickled weights (adapter_model.bin) are not loaded"),
         ("base", "a whole model (it has a config.json) without a run.json; use it as a base"),
         ("odd", "it holds .gitattributes, a.txt"),
         ("notes", "is a data set, not an adapter or a model"),

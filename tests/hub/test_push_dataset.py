@@ -184,7 +184,8 @@ def test_the_card_states_terms_sources_splits_and_what_was_looked_for(outcome: O
     [
         ("off", 0, "were **not looked for**"),
         ("scan", 0, "does not prove that there is none"),
-        ("mask", 3, "each was replaced"),
+        ("mask", 3, "each was replaced by its type"),
+        ("surrogate", 3, "each was replaced by a stand-in"),
     ],
 )
 def test_the_card_says_whether_identifiers_were_looked_for(tmp_path: Path, policy: str, found: int, said: str) -> None:

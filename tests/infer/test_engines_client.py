@@ -66,6 +66,23 @@ def test_the_wait_that_the_server_asks_for_is_kept(told: str) -> None:
     assert 0.8 < time.monotonic() - started < 4
 
 
+@pytest.mark.parametrize("told", ["0", "-5", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_wait_of_nothing_is_no_leave_to_ask_without_a_pause(told: str) -> None:
+    with JudgeServer(yes) as server:
+        server.faults = [Fault(429, {"Retry-After": told})] * 10_000
+        with pytest.raises(Unavailable, match="it says 429"):
+            ask(server, patience=0.5)
+    assert len(server.asked) < 12, "0.02 s, doubled each time"
+
+
+def test_a_date_is_read_by_the_clock_of_the_server_that_wrote_it() -> None:
+    told = {"retry-after": "Mon, 05 Jan 2015 10:00:30 GMT", "date": "Mon, 05 Jan 2015 10:00:00 GMT"}
+    assert room._wait(told) == 30
+    assert room._wait({**told, "retry-after": "Mon, 05 Jan 2015 10:00:30 -0000"}) == 30  # no zone, which is UTC
+    assert 25 < (room._wait({"retry-after": formatdate(time.time() + 30)}) or 0) <= 30
+    assert room._wait({**told, "retry-after": "soon"}) is None
+
+
 def test_a_wait_beyond_the_patience_is_not_begun() -> None:
     with JudgeServer(yes) as server:
         server.faults = [Fault(429, {"Retry-After": "3600"})]

@@ -53,6 +53,26 @@ def test_other_weights_of_the_base_are_pointed_out(adapter: Path, tmp_path: Path
     assert "may differ" in local.asked(tmp_path, None).notes[0]
 
 
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ("[]", "is no record"),
+        ("{}", "has no field 'instructions'"),
+        ('{"instructions": [], "fields": {}, "base": 3}', "base.so"),
+    ],
+)
+def test_a_record_that_lacks_something_is_named_with_the_field(
+    adapter: Path, tmp_path: Path, record: str, said: str
+) -> None:
+    (tmp_path / "adapter_config.json").write_bytes((adapter / "adapter_config.json").read_bytes())
+    (tmp_path / "run.json").write_text(record)
+    with pytest.raises(MedslmError, match=rf"run\.json .*{said}.*put back the file"):
+        local.asked(tmp_path, None)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(MedslmError, match=r"adapter_config\.json has no field 'base_model_name_or_path'"):
+        local.asked(tmp_path, None)
+
+
 def test_that_it_was_trained_on_weights_in_four_bits_is_pointed_out(adapter: Path, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_bytes((adapter / "adapter_config.json").read_bytes())
     write(tmp_path, revision=toy.COMMIT, quantization="nf4")

@@ -183,6 +183,8 @@ def test_an_open_host_without_a_key_is_pointed_out() -> None:
     assert note == ("note: 0.0.0.0 is open to other machines, and whoever reaches it may ask; set MEDSLM_ENGINE_KEY")
     with_key = serving.told("llama.cpp", plan, "0.0.0.0", 1, key=True)
     assert not any("note" in line for line in with_key) and "$MEDSLM_ENGINE_KEY" in with_key[1]
+    *_, here = serving.told("transformers", serving.Plan([], "m"), "127.0.0.1", 1, key=True)
+    assert here.startswith("note: this server knows no keys") and here.endswith("may ask without MEDSLM_ENGINE_KEY")
     *_, keyless = serving.told("transformers", serving.Plan([], "m"), "::", 1, key=True)
     assert keyless.endswith("this server knows no keys")
 

@@ -167,6 +167,22 @@ def test_a_folder_without_an_adapter_is_a_sentence(toy_base: Base, tmp_path: Pat
         load.with_adapter(load.model(toy_base), tmp_path)
 
 
+@pytest.mark.parametrize("cut", [0, 100, -1])
+def test_an_adapter_that_was_cut_short_is_a_sentence(toy_base: Base, tmp_path: Path, cut: int) -> None:
+    folder = saved(load.model(toy_base), tmp_path)
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:cut])
+    with pytest.raises(MedslmError, match=r"adapter_model\.safetensors is no whole file of weights .*pull it anew"):
+        load.with_adapter(load.model(toy_base), folder)
+
+
+def test_the_configuration_of_an_unknown_adapter_is_a_sentence(toy_base: Base, tmp_path: Path) -> None:
+    folder = saved(load.model(toy_base), tmp_path)
+    (folder / "adapter_config.json").write_text('{"peft_type": "NEWEST"}', encoding="utf-8")
+    with pytest.raises(MedslmError, match=r"adapter_config\.json is none that PEFT reads \(.*pull it anew"):
+        load.with_adapter(load.model(toy_base), folder)
+
+
 def published(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
     """The files of `folder` as those of a base on the Hub."""
     monkeypatch.setattr(load.source, "find", lambda base: Source("hub", folder, "0" * 40))

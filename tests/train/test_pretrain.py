@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -149,6 +150,36 @@ def test_a_finished_run_writes_when_it_is_asked(finished: Path, tuned: Path) -> 
     assert isinstance(whole.write(tuned, "What does the cat do?", how=greedy), str)
     with pytest.raises(MedslmError, match="the model reads 1 to 15 before it writes"):
         whole.write(finished, "The old fox sleeps for many days. " * 9)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"temperature": float("nan")}, "temperature=nan; it must be 0"),
+        ({"temperature": float("inf")}, "temperature=inf; it must be 0"),
+        ({"temperature": 1e-40}, r"or a number from 0\.001 on"),
+        ({"seed": 2**80}, "seed=1208925819614629174706176; it must be"),
+    ],
+)
+def test_a_setting_of_drawing_that_means_nothing_is_refused(finished: Path, asked: dict[str, float], said: str) -> None:
+    with pytest.raises(MedslmError, match=said):
+        whole.write(finished, "The old fox", how=whole.Drawn(**asked))  # type: ignore[arg-type]
+
+
+def test_what_continues_texts_takes_no_instruction_and_no_special_token(finished: Path) -> None:
+    with pytest.raises(MedslmError, match="never told what to do; leave out --instruction"):
+        whole.write(finished, "The old fox", "Sum it up.")
+    with pytest.raises(MedslmError, match=r"its text holds '<\|im_end\|>', which is a special token"):
+        whole.write(finished, "The old fox <|im_end|> and")
+    with pytest.raises(MedslmError, match="half of a surrogate pair"):
+        whole.write(finished, "The old \udcff fox")
+
+
+def test_a_reply_that_the_positions_cut_short_says_so(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole.write(finished, "The old fox", how=whole.Drawn(max_new_tokens=500))
+    assert re.search(r"\d+ of the model's 16 positions are taken.* at most, not 500", capsys.readouterr().err)
+    whole.write(finished, "The", how=whole.Drawn(max_new_tokens=2))
+    assert capsys.readouterr().err == ""
 
 
 def test_tuning_learns_answers_only_from_the_weights_of_the_earlier_run(finished: Path, tuned: Path) -> None:

@@ -27,7 +27,8 @@ GROUP = 1000  # rows written at a time
 def build(lesson: recipe.Lesson, folder: Path, storage: Storage = "parquet") -> dict[str, Any]:
     """Make `folder` of the lesson's examples and return its report, which is `build.json` there.
 
-    Each split is a folder in it, so that `local:FOLDER/train` is a corpus again.
+    Each split is a folder in it, so that `local:FOLDER/train` is a corpus again. Where identifiers are replaced, ids
+    and families are numbers of their own, since they may be those of a record or a patient.
 
     Raises `MedslmError` for bad input, a folder that is there, a name that the Hub would not take, and a corpus that is to
     be passed over more than once: how often an example is learnt is the recipe's to say.
@@ -51,6 +52,8 @@ def build(lesson: recipe.Lesson, folder: Path, storage: Storage = "parquet") -> 
         "rows": {"train": len(built.train), "validation": len(built.validation)},
         "columns": [],
     }
+    if built.gates["deidentification"]["policy"] in rows.MASKS:
+        report["gates"]["contamination"] = {**built.gates["contamination"], "pairs": _nameless(built)}
     with files.beside(folder) as temporary:
         temporary.mkdir()
         report["columns"] = _toon(built, temporary) if storage == "toon" else _tables(built, temporary)
@@ -63,11 +66,27 @@ def _splits(built: rows.Rows) -> Iterator[tuple[str, datasets.Dataset]]:
     yield "validation", built.validation
 
 
-def _examples(split: datasets.Dataset) -> Iterator[Example]:
-    """The examples of a split; where two corpora give one id, such as a number of a line, the second is told apart."""
+def _nameless(built: rows.Rows) -> list[dict[str, Any]]:
+    """The copies of test items that were found, without the ids of the rows."""
+    return [
+        {key: value for key, value in pair.items() if key != "example"}
+        for pair in built.gates["contamination"]["pairs"]
+    ]
+
+
+def _examples(built: rows.Rows, name: str, split: datasets.Dataset) -> Iterator[Example]:
+    """The examples of a split; where two corpora give one id, such as a number of a line, the second is told apart.
+
+    Where identifiers were replaced, ids and families are numbers in the order of the rows.
+    """
+    hidden = built.gates["deidentification"]["policy"] in rows.MASKS
     ids: set[str] = set()
-    for row in split:
+    families: dict[str, str] = {}
+    for number, row in enumerate(split, 1):
         example = Example.from_json(row["example"])
+        if hidden:
+            family = families.setdefault(example.family, f"{name} family {len(families) + 1}")
+            example = replace(example, id=f"{name} {number}", family=family)
         names = itertools.chain([example.id], (f"{example.id}#{number}" for number in itertools.count(2)))
         id = next(name for name in names if name not in ids)
         ids.add(id)
@@ -76,20 +95,26 @@ def _examples(split: datasets.Dataset) -> Iterator[Example]:
 
 def _toon(built: rows.Rows, folder: Path) -> list[str]:
     """Write both splits; the headers of their shards."""
-    written = [store.write(_examples(split), folder / name, rows_per_shard=SHARD) for name, split in _splits(built)]
+    written = [
+        store.write(_examples(built, name, split), folder / name, rows_per_shard=SHARD)
+        for name, split in _splits(built)
+    ]
     return list(dict.fromkeys(shard.fields for manifest in written for shard in manifest.shards))
 
 
 def _tables(built: rows.Rows, folder: Path) -> list[str]:
     """Write both splits with the same columns, which `datasets` needs to load them together; the columns."""
     learnt = columns.Columns()
-    for _, split in _splits(built):
-        for example in _examples(split):
+    for name, split in _splits(built):
+        for example in _examples(built, name, split):
             learnt.learn(_spooled(example))
     told: list[str] = []
     for name, split in _splits(built):
         (folder / name).mkdir()
-        number, table = -(-len(split) // SHARD), (learnt.row(_spooled(example)) for example in _examples(split))
+        number, table = (
+            -(-len(split) // SHARD),
+            (learnt.row(_spooled(example)) for example in _examples(built, name, split)),
+        )
         for index in range(number):
             path = folder / name / f"{index:05d}-of-{number:05d}.parquet"
             told = _parquet(itertools.islice(table, SHARD), path)

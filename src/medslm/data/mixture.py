@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Array = numpy.ndarray[Any, Any]
 
+MOST = 10**9
+"""Examples in an epoch: whoever takes more of one corpus has counted examples where passes are meant."""
 SHOWN = 3  # pairs named in an error
 
 
@@ -226,6 +228,11 @@ def _taken(recipe: Lesson, pool: Pool, train: Array, index: int, order: numpy.ra
     name, of_corpus = pool.names[index], pool.of(index)
     learn = numpy.flatnonzero(train[of_corpus]) + of_corpus.start
     whole, rest = divmod(recipe.mixture[name], 1)
+    if recipe.mixture[name] * len(learn) > MOST:
+        raise MedslmError(
+            f"{recipe.mixture[name]:g} passes over the {len(learn):,} training examples of corpus '{name}' are more than "
+            f"{MOST:,} examples an epoch; a mixture counts passes and not examples: {name}=1 takes each of them once"
+        )
     sample = order.choice(learn, round(rest * len(learn)), replace=False)
     taken: Array = numpy.concatenate([numpy.tile(learn, int(whole)), sample])
     if not len(taken):

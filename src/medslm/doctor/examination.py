@@ -62,7 +62,7 @@ def examine(
     title = TABLE.format(lora=lora, rows=fits.BATCH, longest=f"{max_length:,}")
     pages = {title: fits.lines(fitting)} if fitting else {}
     if unknown:
-        sections["Network"].append(Finding("sizes", f"not on this disk, so not in the table: {', '.join(unknown)}"))
+        sections["Network"].append(Finding("sizes", f"not known here, so not in the table: {', '.join(unknown)}"))
     facts: dict[str, Any] = {"machine": found.as_json(), "fits": [fit.as_json() for fit in fitting]}
     if isinstance(asked, Finding):
         sections["Recipe"] = [asked]
@@ -96,18 +96,19 @@ def _recipe(
         )
     findings: list[Finding] = []
     first: Beginning | None = None
-    if isinstance(asked, Pretrain):
-        first, findings = pretraining.begin(asked, runs)
-        here = first is not None
-    else:
-        base = launching.weights(resolve(asked.base))
-        here = base.level == "fine"
-        findings.append(base)
-    if isinstance(asked, Sft):
-        findings += launching.asks(asked)
-        findings += launching.disk(asked, runs, machine.places(runs)["Hub's cache"], here)
     readable: list[str] = []
     try:
+        if isinstance(asked, Pretrain):
+            first, findings = pretraining.begin(asked, runs)
+            here = first is not None
+        else:
+            base = launching.weights(resolve(asked.base))
+            here = base.level == "fine"
+            findings.append(base)
+        if isinstance(asked, Sft):
+            loras[asked.lora]
+            findings += launching.asks(asked)
+            findings += launching.disk(asked, runs, machine.places(runs)["Hub's cache"], here)
         if asked.suite:
             readable, more = lesson.benchmarks(asked.suite)
             findings += more
@@ -118,7 +119,7 @@ def _recipe(
             return _text(asked, first, readable, findings, runs, show_examples)
         return _rows(asked, first, found, readable, findings, show_examples)
     except MedslmError as error:
-        return [*findings, Finding("rows", str(error), "failure")], {}, {}
+        return [*findings, Finding("recipe", str(error), "failure")], {}, {}
 
 
 def _text(

@@ -86,13 +86,20 @@ def table(bases: Iterable[str], lora: Lora, longest: int, rows: int = BATCH) -> 
 
     fits: list[Fit] = []
     unknown: list[str] = []
+    unread: dict[str, list[str]] = {}
     for name in bases:
-        config = shapes.config(resolve(name))
-        if config is None:
+        base = resolve(name)
+        try:
+            config = shapes.config(base)
+            shape = None if config is None else memory.Shape.of(config)
+        except (MedslmError, OSError, ValueError) as error:  # a lock or a file in the cache that cannot be read
+            unread.setdefault(next(iter(str(error).splitlines()), type(error).__name__), []).append(name)
+            continue
+        if shape is None:
             unknown.append(name)
         else:
-            fits += of_shape(name, memory.Shape.of(config), lora, numpy.full(rows, longest), rows)
-    return fits, unknown
+            fits += of_shape(name, shape, lora, numpy.full(rows, longest), rows)
+    return fits, [*unknown, *(f"{', '.join(names)} ({reason})" for reason, names in unread.items())]
 
 
 def lines(fits: Sequence[Fit]) -> list[str]:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from medslm import environment
+from medslm.doctor import limits
 from medslm.doctor.finding import Finding
 
 GIB = 2**30
 LITTLE_DISK = 5 * GIB
 """Less is a warning: a base of 1 billion weights takes 2 GiB, and its checkpoints half of that."""
 
-CGROUP = Path("/sys/fs/cgroup/memory.max")
 DRIVER = re.compile(r"Driver Version:\s*([\d.]+)\s+CUDA(?: UMD)? Version:\s*([\d.]+)")
 
 
@@ -61,7 +61,7 @@ class Machine:
     """Whether it multiplies tiles of them (AMX)."""
 
     memory: int
-    """All that this process may take; a container's limit counts."""
+    """All that this process may take; the limit of a container or of a cluster's job counts."""
 
     memory_free: int
     torch_cuda: str | None
@@ -101,9 +101,8 @@ def _memory() -> tuple[int, int]:
     import psutil  # type: ignore[import-untyped]  # it has no stubs
 
     found = psutil.virtual_memory()
-    limit = CGROUP.read_text(encoding="utf-8").strip() if CGROUP.is_file() else "max"
-    most = int(limit) if limit.isdigit() else found.total
-    return min(found.total, most), min(found.available, most)
+    bounds = [(found.total, found.available), *limits.limits()]
+    return min(most for most, _ in bounds), min(free for _, free in bounds)
 
 
 def _gpu() -> Gpu | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from medslm import asking, environment, lock
 from medslm.doctor.finding import Finding
@@ -18,22 +19,41 @@ def findings(online: bool, bases: Iterable[str] = ()) -> Iterator[Finding]:
     """One line on the Hub, one on the lock, one on W&B; `online` asks the Hub for the `bases`, with a deadline."""
     from huggingface_hub import constants, get_token
 
-    login = "logged in" if get_token() else "not logged in"
+    try:
+        login = "logged in" if get_token() else "not logged in"
+    except OSError as error:
+        login = f"whether logged in is not known ({error.strerror}: {error.filename})"
     if folder := environment.bundle():
-        yield Finding("Hub", f"not used: everything is read from the bundle {folder}")
+        yield _bundle(folder)
     elif not online:
         yield Finding("Hub", f"{constants.ENDPOINT}, {login}; not asked (--online does)")
     else:
         yield from _asked(list(bases) or [PROBE], f"{constants.ENDPOINT}, {login}")
-    pinned = lock.read(lock.path())
-    number = len(pinned.models) + len(pinned.datasets)
-    yield Finding("lock", f"{lock.path()} pins {number} repositories" if number else "none: `medslm lock` pins commits")
+    yield _lock()
     yield Finding("W&B", _tracking())
+
+
+def _bundle(folder: Path) -> Finding:
+    if not folder.is_dir():
+        told = f"MEDSLM_BUNDLE names {folder}, from which everything would be read, and which is no folder"
+        return Finding("Hub", told, "failure", "name the folder that `medslm bundle` has made, or unset MEDSLM_BUNDLE")
+    return Finding("Hub", f"not used: everything is read from the bundle {folder}")
+
+
+def _lock() -> Finding:
+    try:
+        pinned = lock.read(lock.path())
+    except MedslmError as error:
+        return Finding("lock", str(error), "failure")
+    number = len(pinned.models) + len(pinned.datasets)
+    return Finding(
+        "lock", f"{lock.path()} pins {number} repositories" if number else "none: `medslm lock` pins commits"
+    )
 
 
 def _asked(repositories: Iterable[str], where: str) -> Iterator[Finding]:
     for repo_id in repositories:
-        try:
+        try:  # of a lock that cannot be read as well, which has a line of its own
             asking.head(repo_id, "model", lock.commit(repo_id, "model") or "main")
         except MedslmError as error:
             yield Finding("Hub", f"{where}: {error}", "warning", "what is in the cache can be used without it")

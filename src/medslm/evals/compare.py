@@ -7,20 +7,18 @@ import json
 import re
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from medslm import files
 from medslm.errors import MedslmError
-from medslm.evals import compared, samples, scores, statistics
-from medslm.evals.admission import AS_SERVED
+from medslm.evals import compared, scores, statistics
 from medslm.evals.compared import Contrast, Row, Table
+from medslm.evals.contestants import ASKED, ITEMS, Contestant, Figure, Key
 from medslm.evals.respondent import HERE
 from medslm.evals.results import SIDES
-from medslm.evals.statistics import Difference, Estimate
+from medslm.evals.statistics import Difference
 from medslm.infer import engines as known
+from medslm.infer import records
 
 FIELDS = {
     "task version": "task_version",
@@ -35,86 +33,8 @@ FIELDS = {
 """What two figures must share beside the items and their prompts -> its name in a result, in the scores or in their
 `hardware`. Neither device nor quantisation is among them: the first is the dtype's affair, the second the run's own."""
 
-ASKED, ITEMS = "items and prompts", "items"
-OF_A_BASE = ("template", ASKED)
-"""What two bases cannot share: each reads the same items in the words of its own template."""
-
 NAMED_APART = ("engine", "dtype")
 """What may differ where each run is named with its engine."""
-
-Key = tuple[str, str, str]
-"""Protocol, task, metric."""
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """One model: a side of a judged run."""
-
-    label: str
-    run: Path
-
-    folder: Path
-    """In which the scores and answers of its engine lie."""
-
-    scores: Mapping[str, Any]
-    side: str
-    named: bool = False
-    """Whether its label says which engine answered."""
-
-    _answers: dict[Path, dict[str, samples.Sample]] = field(default_factory=dict)
-
-    @cached_property
-    def results(self) -> dict[Key, Mapping[str, Any]]:
-        """The results of the run that have this side."""
-        return {
-            (result["protocol"], result["task"], result["metric"]): result
-            for result in self.scores["results"]
-            if self.side in result
-        }
-
-    def answers(self, path: Path) -> dict[str, samples.Sample]:
-        """The samples in `path`, read once for all metrics."""
-        if path not in self._answers:
-            self._answers[path] = samples.read(path)
-        return self._answers[path]
-
-    @property
-    def engine(self) -> str:
-        """What answered."""
-        return str(self.scores.get("engine", HERE))
-
-    @property
-    def alone(self) -> bool:
-        """Whether it has one kind of weights, and stands beside runs of any protocol: a base alone, or what is served."""
-        served = self.named and {result["protocol"] for result in self.scores["results"]} == {AS_SERVED}
-        return self.scores["adapter_sha256"] is None or served
-
-    def at(self, key: Key) -> Mapping[str, Any] | None:
-        """Its result under a key, or what it has of that task and metric if it has one kind of weights."""
-        if not self.alone:
-            return self.results.get(key)
-        return next((found for (_, *asked), found in self.results.items() if asked == [*key[1:]]), None)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """What one contestant got in one metric, item by item."""
-
-    of: Contestant
-    values: Mapping[str, float]
-    protocol: Mapping[str, str]
-    """Field -> what it says; figures are compared if all of it is equal, but for `OF_A_BASE` between two bases."""
-
-    @cached_property
-    def estimate(self) -> Estimate:
-        """Mean over the items."""
-        return statistics.estimate(list(self.values.values()))
-
-    def apart(self, other: Figure) -> list[str]:
-        """The fields because of which the two are not compared."""
-        bases = {str(figure.of.scores.get("base")) for figure in (self, other)}
-        free = OF_A_BASE if len(bases) > 1 else ()
-        return [title for title, said in self.protocol.items() if title not in free and other.protocol[title] != said]
 
 
 def compare(
@@ -135,7 +55,7 @@ def compare(
     notes: list[str] = []
     for key in keys:
         groups = _groups(_figures(key, contestants, notes))
-        for group in groups:
+        for group in (part for whole in groups for part in _paired(key, whole, notes)):
             rows.setdefault(tuple(figure.of.label for figure in group), []).append(_row(key, group))
         for group in groups[1:]:
             tasks = apart.setdefault((groups[0][0].of.label, group[0].of.label, _why(groups[0][0], group[0])), [])
@@ -169,6 +89,8 @@ def _contestants(runs: Sequence[Path], suite: str | None, engines: Sequence[str]
     names = [run.name for run, _ in asked]
     labels = names if len(set(names)) == len({run for run, _ in asked}) else [str(run) for run in runs]
     found = [scores.find(run, suite, engine=engine) for run, (_, engine) in zip(runs, asked)]
+    if empty := [label for label, of in zip(labels, found) if not of["results"]]:
+        raise MedslmError(f"the scores of {empty[0]} have no figures: too few items had one; evaluate more items")
     if named := any(engines):
         labels = [f"{label}@{engine}" for label, (_, engine) in zip(labels, asked)]
     homes = [scores.home(run, engine) for run, (_, engine) in zip(runs, asked)]
@@ -235,6 +157,29 @@ def _groups(figures: Sequence[Figure]) -> list[list[Figure]]:
     return groups
 
 
+def _paired(key: Key, group: Sequence[Figure], notes: list[str]) -> list[list[Figure]]:
+    """The figures that have enough items in common with the first for a difference, then each of the others alone.
+
+    Items may lack a value (a reply without a dose has no wrong one); `notes` says where that leaves too few.
+    """
+    _, task, metric = key
+    first, *others = group
+    together, alone = [first], []
+    for other in others:
+        both = [
+            value for name in first.values if name in other.values for value in (first.values[name], other.values[name])
+        ]
+        if len(both) // 2 >= (1 if {*both} <= {0, 1} else 2):
+            together.append(other)
+        else:
+            alone.append([other])
+            notes.append(
+                f"{metric} of {task}: {len(both) // 2} items have a value of both {first.of.label} and {other.of.label}, "
+                "too few for a difference."
+            )
+    return [together, *alone]
+
+
 def _why(one: Figure, other: Figure) -> str:
     """The fields that differ: `limit 100 against none`; other prompts only if no field explains them."""
     differ = one.apart(other)
@@ -286,7 +231,7 @@ def _repeated(contestants: Sequence[Contestant]) -> list[str]:
     alike: dict[str, list[Contestant]] = {}
     for contestant in contestants:
         if contestant.side == SIDES[-1] and (path := contestant.run / "run.json").is_file():
-            recipe = files.read_json(path, made_by="accelerate launch recipes/<name>.py")["recipe"]
+            recipe = records.read(path, "accelerate launch recipes/<name>.py", ("recipe",))["recipe"]
             rest = {name: value for name, value in recipe.items() if name not in {"name", "seed"}}
             alike.setdefault(json.dumps([rest, contestant.engine], sort_keys=True), []).append(contestant)
     lines = []

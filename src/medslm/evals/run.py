@@ -21,12 +21,19 @@ from medslm.evals.seats import Candidate, Seat
 from medslm.evals.sitting import Sitting
 from medslm.evals.study import Case
 from medslm.evals.through import SERVED
+from medslm.infer import records
 from medslm.infer.engines import WEIGHTS
 from medslm.models import load, source
 from medslm.models.base import resolve
 
 ALONE = "full-precision"
 """The protocol under which a base without an adapter is judged."""
+
+NEEDED = (
+    *("status", "template_hash", "base.source", "base.revision"),
+    *(f"recipe.{name}" for name in ("base", "format", "dtype", "quantization", "suite")),
+)
+"""What is read of a run's `run.json`."""
 
 
 def evaluate_run(
@@ -48,7 +55,7 @@ def evaluate_run(
     engine cannot do what the suite asks.
     """
     admission.refuse_batches(batch_size)
-    record = files.read_json(run / "run.json", made_by=MADE_BY)
+    record = records.read(run / "run.json", MADE_BY, NEEDED)
     base, recipe = resolve(record["recipe"]["base"]), record["recipe"]
     if record["status"] != "finished":
         raise MedslmError(f"the run in {run} is not finished; start its recipe again, it goes on where it stopped")

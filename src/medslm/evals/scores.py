@@ -12,7 +12,7 @@ from medslm import files
 from medslm.data import given
 from medslm.data.suite import Suite, Task
 from medslm.errors import MedslmError
-from medslm.evals import harness, positions, results
+from medslm.evals import harness, positions, results, wholeness
 from medslm.evals.harness import Outcome
 from medslm.evals.respondent import HERE
 from medslm.evals.results import Protocol
@@ -78,8 +78,10 @@ def file(suite: str | None = None, limited: bool = False) -> str:
 def read(path: Path, made_by: str) -> dict[str, Any]:
     """Scores from a file. Raises `MedslmError` if it is missing, broken, or written by another version."""
     scores: dict[str, Any] = files.read_json(path, made_by)
-    if (schema := scores.get("schema")) != SCHEMA:
+    if isinstance(scores, dict) and (schema := scores.get("schema")) != SCHEMA:
         raise MedslmError(f"{path} has schema {schema!r} where {SCHEMA} is read; write it again with `{made_by}`")
+    if (fault := wholeness.fault(scores)) is not None:
+        raise MedslmError(f"{path} {fault}: it is not as it was written; write it again with `{made_by}`")
     return scores
 
 

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medslm.errors import MedslmError
 from medslm.export.drift import Drift
 from medslm.export.subject import Subject
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCard
 
 RELATIONS = {"safetensors": "finetune"}
 """`merge` is the Hub's word for several models in one, and `adapter` for what is loaded beside its base:
 https://huggingface.co/docs/hub/model-cards#specifying-a-base-model. All other exports are quantisations to it."""
 
 
-def text(subject: Subject, to: str, library: str, use: str, drift: Drift, notes: list[str]) -> str:
-    """The whole card; without one of the run's own it says only what the export knows.
+def own(subject: Subject) -> ModelCard | None:
+    """The run's own card, if it has one. Raises `MedslmError` for one that cannot be read, or is of another run."""
+    from huggingface_hub import ModelCard
+    from yaml import YAMLError
 
-    Raises `MedslmError` if the run's card is of another run.
-    """
-    from huggingface_hub import ModelCard, ModelCardData
+    path, again = subject.folder / "README.md", f"`make card NAME={subject.name}`, or remove it"
+    if not path.is_file():
+        return None
+    try:
+        found: ModelCard = ModelCard.load(path)
+    except (YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise MedslmError(f"{path}, the run's card, cannot be read ({reason}); write it again: {again}") from error
+    if (named := found.data.get("base_model")) not in (subject.base.hub_id, [subject.base.hub_id]):
+        told = f"names {named}" if named else "names no base_model"
+        raise MedslmError(f"{path} is not the card of this run: it {told}, and not {subject.base.hub_id}; {again}")
+    return found
 
-    path = subject.folder / "README.md"
-    own = ModelCard.load(path) if path.is_file() else None
-    if own is not None and (own.data.get("base_model") != subject.base.hub_id):
-        raise MedslmError(f"{path} is not the card of this run: it names another base; `make card NAME={subject.name}`")
-    told = dict(own.data.to_dict()) if own else _metadata(subject)
+
+def text(
+    subject: Subject, own: ModelCard | None, to: str, library: str, use: str, drift: Drift, notes: list[str]
+) -> str:
+    """The whole card; without one of the run's `own` it says only what the export knows."""
+    from huggingface_hub import ModelCardData
+
+    told: dict[str, Any] = dict(own.data.to_dict()) if own else _metadata(subject)  # type: ignore[no-untyped-call]
     told |= {"library_name": library, "base_model_relation": RELATIONS.get(to, "quantized")}
     told["tags"] = [tag for tag in told.get("tags") or [] if tag != "lora" and not tag.startswith("base_model:")]
     head = ModelCardData(**told).to_yaml(line_break="\n")

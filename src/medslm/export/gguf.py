@@ -21,6 +21,7 @@ from medslm.export.subject import Subject
 from medslm.export.torch_reader import TorchReader
 from medslm.infer import llama_cpp
 from medslm.models import load
+from medslm.registry import nearest
 
 SCRIPT, QUANTISER, VARIABLE = "convert_hf_to_gguf.py", "llama-quantize", llama_cpp.VARIABLE
 CONVERTED = ("f32", "f16", "bf16", "q8_0")
@@ -62,12 +63,24 @@ def quantiser(kind: str) -> Path | None:
     """The program that makes this type; none if the converter does. Raises `MedslmError` if it is not there."""
     if kind in CONVERTED:
         return None
-    if found := llama_cpp.program(QUANTISER):
+    found = llama_cpp.program(QUANTISER)
+    _refuse_unknown(kind, found)
+    if found:
         return Path(found)
     raise MedslmError(
         f"type {kind} is made by llama.cpp's {QUANTISER}, which is neither in the folder of {VARIABLE} nor on the "
         f"PATH; build or install llama.cpp, or choose one of {', '.join(CONVERTED)}"
     )
+
+
+def _refuse_unknown(kind: str, program: str) -> None:
+    """Raise `MedslmError` for a type that neither the package gguf nor the quantiser names: one would tell it too late."""
+    from gguf import LlamaFileType
+
+    known = {kind.name.partition("_")[2].lower() for kind in LlamaFileType} - {""} | set(CONVERTED)
+    if kind in known or (program and kind in outside.words(program, "--help")):
+        return
+    raise MedslmError(f"gguf has no type '{kind}'{nearest(kind, sorted(known))} known: {', '.join(sorted(known))}")
 
 
 def write(subject: Subject, merged: Path, folder: Path, kind: str, script: Path) -> Path:
@@ -136,9 +149,9 @@ def _refuse_other_prompts(subject: Subject, made: Path) -> None:
 def require(kind: str, named: Path | None) -> None:
     """Raise `MedslmError` for what writing and reading this type needs and is not there."""
     converter(named)
-    quantiser(kind)
     if importlib.util.find_spec("gguf") is None:
         raise MedslmError('a GGUF file is read back with the package gguf; `pip install "medslm[quickstart]"`')
+    quantiser(kind)
 
 
 def read(made: Path) -> Reader:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -103,9 +104,11 @@ def _first(url: str, ids: list[int]) -> dict[int, float]:
 
 
 def _post(url: str, told: dict[str, Any]) -> Any:
-    request = urllib.request.Request(url, json.dumps(told).encode(), {"Content-Type": "application/json"})
+    key = os.environ.get("LLAMA_API_KEY")  # which its server takes from there
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    request = urllib.request.Request(url, json.dumps(told).encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with llama_cpp.DIRECT.open(request, timeout=PATIENCE) as answer:
             return json.load(answer)
     except (OSError, ValueError) as error:
         raise MedslmError(f"llama.cpp's server did not answer {url}: {error}; use another version of it") from error

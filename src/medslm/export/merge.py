@@ -34,7 +34,16 @@ def learnt(subject: Subject) -> Any:
     """Base and adapter in float32, side by side, or the whole model. Raises `MedslmError` if memory does not suffice."""
     if subject.whole:
         return whole.trained(subject.weights.parent, "float32")
-    return load.with_adapter(load.model(subject.base, wanted="float32"), subject.adapter)
+    from safetensors import SafetensorError
+
+    base = load.model(subject.base, wanted="float32")
+    try:
+        return load.with_adapter(base, subject.adapter)
+    except (SafetensorError, KeyError, TypeError) as error:  # a damaged file, or a kind that this PEFT does not know
+        raise MedslmError(
+            f"PEFT {importlib.metadata.version('peft')} cannot read the adapter in {subject.adapter} "
+            f"({type(error).__name__}: {error}); fetch or train it anew, or upgrade peft if a newer one wrote it"
+        ) from error
 
 
 def merge(model: Any, items: list[Item], before: list[drift.Array]) -> tuple[Any, drift.Drift]:
@@ -46,8 +55,10 @@ def merge(model: Any, items: list[Item], before: list[drift.Array]) -> tuple[Any
     _untie(model)
     try:
         merged = model.merge_and_unload(safe_merge=True)
-    except ValueError as error:
-        raise MedslmError(f"the adapter cannot be merged: {error}; export another run, or serve it unmerged") from error
+    except (ValueError, RuntimeError) as error:  # numbers that are none; a bias for layers that have none
+        raise MedslmError(
+            f"the adapter cannot be merged: {str(error).rstrip('.')}; export another run, or serve it unmerged"
+        ) from error
     some, rows = _one_each(items, before)
     found = drift.between(some, rows, TorchReader(merged))
     drift.refuse(found, EXACT, "the merged model in float32", f"{WRONG} {importlib.metadata.version('peft')}")

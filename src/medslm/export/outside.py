@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,17 @@ from pathlib import Path
 from medslm.errors import MedslmError
 
 SHOWN = 25  # lines of a failed program's output
+
+
+def words(program: str, option: str) -> set[str]:
+    """What a program says of itself, in lower case; empty if it cannot be asked."""
+    try:
+        told = subprocess.run(
+            [program, option], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return set()
+    return set(re.findall(r"\w+", (told.stdout + told.stderr).lower()))
 
 
 def run(command: Sequence[str | Path], made: Path, told: str) -> None:

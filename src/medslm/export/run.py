@@ -11,7 +11,7 @@ from typing import Any
 
 from medslm import environment, files
 from medslm.errors import MedslmError
-from medslm.export import card, drift, llama_cpp, merge, modelfile, subject
+from medslm.export import card, drift, llama_cpp, merge, modelfile, place, subject
 from medslm.export.drift import Bound, Drift
 from medslm.export.formats import Format, Options, chosen
 from medslm.export.subject import Item, Subject
@@ -62,15 +62,14 @@ def export(
     is missing or fails, and an export that is not what was learnt any more.
     """
     started = time.monotonic()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise MedslmError(f"{out} exists already; name a new folder with --out, or remove it")
+    folder = place.meant(out)
     format, options = chosen(to, options)
     bound = format.bound(options.type)
     bound = Bound(bound.drift if max_drift is None else max_drift, bound.fall if max_fall is None else max_fall)
     who = subject.find(run)
-    asked, missing = subject.items(who, items)
-    with files.beside(out) as temporary:
-        temporary.mkdir()
+    own = card.own(who)
+    asked, missing, too_long = subject.items(who, items)
+    with place.making(folder) as temporary:
         merged = temporary / "merged"
         before, exact = _merged(who, asked, merged)
         made = format.write(who, merged, temporary, options)
@@ -78,7 +77,7 @@ def export(
         found, loader = _compared(format, made, asked, before)
         drift.refuse(found, bound, f"{who.name} as {to}", WIDER, who.word)
         served = llama_cpp.check(made, asked, before, bound, modelfile.begin(who)) if to == "gguf" else None
-        notes = _notes(who)
+        notes = _notes(who, too_long)
         record: dict[str, Any] = {
             "schema": SCHEMA,
             "name": who.name,
@@ -92,12 +91,12 @@ def export(
             "served": served and served.as_dict(),
             "merge": exact
             and {"bound": merge.EXACT.drift} | {name: one for name, one in exact.as_dict().items() if name != "scores"},
-            "items": {"each": items, "missing": missing},
+            "items": {"each": items, "missing": missing, "too_long": too_long},
             "notes": notes,
             "packages": environment.versions(PACKAGES),
         }
         use = format.use.format(name=who.name)
-        files.write_text(temporary / "README.md", card.text(who, to, format.library, use, found, notes))
+        files.write_text(temporary / "README.md", card.text(who, own, to, format.library, use, found, notes))
         _refuse_paths(temporary, [run, source.find(who.base).folder, temporary, Path.home(), Path.cwd()])
         record["files"] = {path: files.sha256(temporary / path) for path in _names(temporary)}
         record["seconds"] = round(time.monotonic() - started, 1)
@@ -120,10 +119,12 @@ def _compared(format: Format, made: Path, asked: list[Item], before: list[drift.
     return drift.between(asked, before, reader), reader.loader
 
 
-def _notes(who: Subject) -> list[str]:
-    """What a user should know of where the weights come from."""
+def _notes(who: Subject, too_long: int) -> list[str]:
+    """What a user should know of where the weights come from, and of what was not compared."""
     base, quantization = who.record["base"], who.record["recipe"]["quantization"]
     notes = []
+    if too_long:
+        notes.append(f"{too_long} items of the sample are {subject.LONGER} of {who.base.hub_id} and were not compared")
     if base["source"] == "embedded":
         notes.append(
             "the base's weights are those that the run was trained on, a copy in a package that was stored in 4 bits and "
@@ -138,7 +139,9 @@ def _notes(who: Subject) -> list[str]:
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != place.LOCK
+    )
 
 
 def _refuse_paths(folder: Path, own: list[Path]) -> None:

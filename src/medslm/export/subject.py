@@ -13,11 +13,13 @@ from medslm.errors import MedslmError
 from medslm.evals import admission, documents
 from medslm.evals.admission import MADE_BY
 from medslm.hub import learnt
+from medslm.infer import records
 from medslm.models import load, source
 from medslm.models.base import Base, resolve
 from medslm.models.whole import FOLDER
 
 PROMPTS = 16  # the fewest on which an export may be judged
+LONGER = "longer than the positions"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Item:
 def find(run: Path) -> Subject:
     """The run in that folder. Raises `MedslmError` for one that is not finished, or by whose exam nothing can be compared,
     and where this machine has other weights of the base, or writes other prompts, than the training run."""
-    record = files.read_json(run / "run.json", made_by=MADE_BY)
+    record = records.read(run / "run.json", MADE_BY, ("recipe.base", "recipe.suite", "recipe.format"))
     if record.get("status") != "finished":
         raise MedslmError(f"the run in {run} is not finished; start its recipe again, it goes on where it stopped")
     if learnt.of(record).pretrained:
@@ -102,6 +104,7 @@ def find(run: Path) -> Subject:
         )
     base = resolve(record["recipe"]["base"])
     admission.refuse_another_base(run, record, base)
+    refuse_damaged(run, record)
     admission.refuse_other_weights(record["base"], base)
     if not learnt.of(record).whole:
         refuse_quantized(source.find(base).folder, base)
@@ -109,6 +112,17 @@ def find(run: Path) -> Subject:
     renderer = Renderer(tokenizer, record["recipe"]["format"])
     admission.refuse_another_template(record["template_hash"], renderer)
     return Subject(run, record, base, tokenizer, renderer)
+
+
+def refuse_damaged(run: Path, record: Mapping[str, Any]) -> None:
+    """Raise `MedslmError` if the weights are not those that the run has left; older records do not tell which these are."""
+    kept = learnt.of(record)
+    told, weights = record.get(kept.digest), run / kept.weights
+    if told and (found := files.sha256(weights)) != told:
+        raise MedslmError(
+            f"{weights} is damaged or another one: its SHA-256 is {found[:12]}..., and the run has left {told[:12]}...; "
+            "restore it, or train again"
+        )
 
 
 def refuse_quantized(folder: Path, base: Base) -> None:
@@ -122,8 +136,9 @@ def refuse_quantized(folder: Path, base: Base) -> None:
         )
 
 
-def items(subject: Subject, each: int) -> tuple[list[Item], dict[str, str]]:
-    """`each` items of every task of the recipe's suite, spread over it; and benchmark -> why its items cannot be had.
+def items(subject: Subject, each: int) -> tuple[list[Item], dict[str, str], int]:
+    """`each` items of every task of the recipe's suite, spread over it; benchmark -> why its items cannot be had; and how
+    many were left out, since the base has fewer positions than they have tokens.
 
     Raises `MedslmError` where they are fewer than `PROMPTS` different prompts.
     """
@@ -136,13 +151,23 @@ def items(subject: Subject, each: int) -> tuple[list[Item], dict[str, str]]:
         for task in tasks
         for document in documents.render(task, subject.renderer, each)
     ]
-    prompts = len({item.prompt for item in found})
+    room = _room(subject)
+    short = [item for item in found if max(len(passage.ids) for passage in item.passages) <= room]
+    prompts, too_long = len({item.prompt for item in short}), len(found) - len(short)
     if prompts < PROMPTS:
         raise MedslmError(
             f"an export is compared on at least {PROMPTS} prompts, but {each} items of each task of suite "
-            f"'{exam.name}' make {prompts}; raise --items, or give the suite's benchmarks with --data NAME=PATH"
+            f"'{exam.name}' make {prompts}"
+            + (f", {too_long} being {LONGER} of {subject.base.hub_id} ({room:.0f})" if too_long else "")
+            + "; raise --items, or give the suite's benchmarks with --data NAME=PATH"
         )
-    return found, dict(exam.missing)
+    return short, dict(exam.missing), too_long
+
+
+def _room(subject: Subject) -> float:
+    """Tokens that the base has positions for."""
+    room = getattr(load.config(subject.base).get_text_config(decoder=True), "max_position_embeddings", None)
+    return float("inf") if room is None else int(room)
 
 
 def _item(task: str, document: Mapping[str, Any], renderer: Renderer) -> Item:

@@ -20,6 +20,8 @@ SIZES = (
     (100_000_000, "10M<n<100M"),
 )
 """The Hub's words: https://github.com/huggingface/hub-docs/blob/main/datasetcard.md."""
+REPLACED = {"mask": "each was replaced by its type", "surrogate": "each was replaced by a stand-in"}
+"""Policy of de-identification that changes the rows -> what it does, in words."""
 LEAST = 0.01  # share of the texts from which a language is named
 
 
@@ -103,7 +105,7 @@ def deidentification(gate: Mapping[str, Any]) -> str:
     engine = code(gate["engine"])
     if not number:
         return f"Identifiers of patients: none was found by {engine}, which does not prove that there is none."
-    done = "each was replaced" if gate["policy"] == "mask" else "they were **not replaced**"
+    done = REPLACED.get(gate["policy"], "they were **not replaced**")
     return (
         f"Identifiers of patients: found by {engine} in {number:,} rows ({escaped(', '.join(types))}); {done}. "
         "No such search finds everything."

@@ -61,7 +61,7 @@ def recipe(path: Path) -> Lesson:
         spec.loader.exec_module(module)
     except MedslmError:
         raise
-    except Exception as error:  # a recipe is a program of the user's
+    except (Exception, SystemExit) as error:  # a recipe is a program of the user's
         raise MedslmError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     found = getattr(module, "RECIPE", None)
     if not isinstance(found, Lesson):

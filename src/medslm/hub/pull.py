@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 ALLOWED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.md", "*.model", "*.yaml", "*.png", bundle.SUMS]
 """What is fetched: nothing that Python would run or unpickle (`*.py`, `*.bin`, `*.pt`)."""
+PICKLED = "adapter_model.bin"
+"""As older versions of `peft` saved an adapter's weights."""
 TIMEOUT = 30.0  # seconds for one answer about a repository
 SUM_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 LONGEST = 3600.0  # seconds that a download may take, second tries included
@@ -81,6 +83,12 @@ def _check_kind(info: ModelInfo, asked: client.Asked) -> None:
     """Refuse, before gigabytes arrive, what is neither an adapter nor a model that a run of this library has left."""
     names = {sibling.rfilename for sibling in info.siblings or []}
     if bundle.CONFIG in names:
+        if bundle.WEIGHTS not in names:
+            pickled = f", and pickled weights ({PICKLED}) are not loaded" if PICKLED in names else ""
+            raise MedslmError(
+                f"{asked.repo_id} is an adapter without its weights: it has no {bundle.WEIGHTS}{pickled}; ask its author "
+                "to save it as safetensors, or check the name and the revision"
+            )
         return
     if {bundle.MODEL_CONFIG, bundle.RUN} <= names:
         if not any(name.endswith(".safetensors") for name in names):

@@ -27,6 +27,9 @@ from medslm import environment
 from medslm.errors import MedslmError
 
 SERVER, PACKAGE, VARIABLE = "llama-server", "xllamacpp", "MEDSLM_LLAMA_CPP"
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""To this machine past any proxy, which can neither reach it nor is to see what is asked."""
+
 INSTALL = "pip install xllamacpp (or llama.cpp itself, with llama-server on the PATH)"
 PATIENCE = 300.0  # seconds in which a server must have read its file
 SHOWN = 10  # lines of one that does not start
@@ -86,7 +89,7 @@ def serving(file: Path, context: int, threads: int = 0) -> Iterator[str]:
 def _wait(process: subprocess.Popen[bytes], url: str, told: str, said: IO[bytes]) -> None:
     until = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < until:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+        with contextlib.suppress(OSError), DIRECT.open(f"{url}/health", timeout=5) as answer:
             if answer.status == 200:
                 return
         time.sleep(0.1)

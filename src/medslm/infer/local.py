@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medslm import files
 from medslm.data.example import Example
 from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
+from medslm.infer import records
 from medslm.infer.engine import Engine, Limits, Wanted
 from medslm.infer.engines import engines
 from medslm.models import source
 from medslm.models.base import Base, resolve
+
+NEEDED = ("instructions", "fields", "base.source", "base.revision", "recipe.format", "recipe.quantization")
+"""What is read of the `run.json` beside an adapter."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,13 @@ def asked(adapter: Path, instruction: str | None) -> Asked:
 
     Raises `MedslmError` if there is no adapter, or an instruction is needed and cannot be known.
     """
-    config = files.read_json(adapter / "adapter_config.json", "medslm pull")
+    config = records.read(adapter / "adapter_config.json", "medslm pull", ("base_model_name_or_path",))
     base = resolve(config["base_model_name_or_path"])
     found = [path for path in (adapter / "run.json", adapter.parent / "run.json") if path.is_file()]
     if not found:
         note = "no run.json beside the adapter: asked in the plain chat format, which it may not have been trained on"
         return Asked(base, instruction or "", (), "chat", (note,))
-    run = files.read_json(found[0], "accelerate launch")
+    run = records.read(found[0], "accelerate launch", NEEDED)
     known = run["instructions"]
     if instruction is None and len(known) > 1:
         raise MedslmError(

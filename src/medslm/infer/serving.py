@@ -129,6 +129,10 @@ def told(name: str, plan: Plan, host: str, port: int, key: bool) -> list[str]:
     if not is_loopback(host) and not (key and plan.key):
         how = f"set {PREFIX}_KEY" if plan.key else "this server knows no keys"
         lines.append(f"note: {host} is open to other machines, and whoever reaches it may ask; {how}")
+    elif key and not plan.key:
+        lines.append(
+            f"note: this server knows no keys, so that whoever is on this machine may ask without {PREFIX}_KEY"
+        )
     return lines
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from medslm import files
 from medslm.data.example import Example
 from medslm.data.formats.render import Renderer
 from medslm.errors import MedslmError
+from medslm.infer import records
 from medslm.models import drawing
 from medslm.models.whole import FOLDER
+
+COLDEST = 1e-3
+"""The least temperature by which logits are divided: below it they leave what float32 holds."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,13 @@ def write(run: Path, text: str, instruction: str | None = None, how: Drawn | Non
     for name, value, least in (("max_new_tokens", how.max_new_tokens, 1), ("top_k", how.top_k, 1)):
         if value < least:
             raise MedslmError(f"{name}={value}; it must be at least {least}")
-    if how.temperature < 0:
-        raise MedslmError(f"temperature={how.temperature}; it must be at least 0")
-    told = files.read_json(run / "run.json", "accelerate launch")
+    if how.temperature != 0 and not COLDEST <= how.temperature < math.inf:
+        raise MedslmError(
+            f"temperature={how.temperature}; it must be 0, which takes the likeliest, or a number from {COLDEST} on"
+        )
+    if not -(2**63) <= how.seed < 2**64:
+        raise MedslmError(f"seed={how.seed}; it must be a whole number of at most 64 bits")
+    told = records.read(run / "run.json", "accelerate launch", ("recipe.format", "instructions"))
     folder = weights(run)
     if folder is None:
         raise MedslmError(f"{run} holds no model: {run / FOLDER} is not there; end the run with `accelerate launch`")
@@ -64,6 +73,9 @@ def write(run: Path, text: str, instruction: str | None = None, how: Drawn | Non
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(load.device()).eval()
     renderer = Renderer(tokenizer, told["recipe"]["format"])
     ids = renderer.ids(_asked(renderer, told, text, instruction)) or [int(tokenizer.eos_token_id)]
+    if 0 < (room := model.config.max_position_embeddings - len(ids)) < how.max_new_tokens:
+        told_room = f"{len(ids):,} of the model's {len(ids) + room:,} positions are taken by the text"
+        print(f"note: {told_room}: it writes {room:,} tokens at most, not {how.max_new_tokens:,}", file=sys.stderr)
     torch.manual_seed(how.seed)
     reply = drawing.draw(model, ids, how.max_new_tokens, how.temperature, how.top_k)
     written: str = tokenizer.decode(reply, skip_special_tokens=True)
@@ -73,6 +85,11 @@ def write(run: Path, text: str, instruction: str | None = None, how: Drawn | Non
 def _asked(renderer: Renderer, told: dict[str, object], text: str, instruction: str | None) -> str:
     """Running text is continued as it is; anything else is asked in the words of the training."""
     if renderer.format.layout is not None and not renderer.format.layout.prompted:
+        if instruction is not None:
+            raise MedslmError("the model continues texts and was never told what to do; leave out --instruction")
+        renderer.completion(
+            Example("asked", "", text, "", family="")
+        )  # which refuses what no document of training held
         return text
     known = told["instructions"]
     chosen = instruction if instruction is not None else next(iter(known), "")  # type: ignore[call-overload]

@@ -209,17 +209,23 @@ def with_adapter(base: PreTrainedModel, folder: Path, fp8: bool = False) -> Peft
     Raises `MedslmError` if it was made for another base.
     """
     import peft
+    from safetensors import SafetensorError
 
     from medslm.models import text_part
 
     weights = folder / "adapter_model.safetensors"
     if not weights.is_file():
         raise MedslmError(f"{folder} holds no adapter: {weights.name} is not there")
-    config = peft.PeftConfig.from_pretrained(str(folder))
+    try:
+        config = peft.PeftConfig.from_pretrained(str(folder))
+    except (ValueError, KeyError, TypeError) as error:
+        raise MedslmError(f"{folder}/adapter_config.json is none that PEFT reads ({error}); pull it anew") from error
     made_for = config.base_model_name_or_path
     does_not_fit = f"the adapter in {folder} does not fit this base: it was made for {made_for}; name that base"
     try:
         adapted = peft.PeftModel.from_pretrained(base, str(folder), **text_part.reading(base, config)).eval()
+    except SafetensorError as error:  # cut short, or the pointer to a file that lies elsewhere
+        raise MedslmError(f"{weights} is no whole file of weights ({error}); pull it anew") from error
     except (RuntimeError, ValueError) as error:
         raise MedslmError(does_not_fit) from error
     if text_part.names(base, weights) != set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)):

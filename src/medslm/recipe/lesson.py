@@ -81,7 +81,8 @@ class Lesson:
         if not self.mixture:
             raise MedslmError(f"{self.called} has an empty mixture; name at least one corpus with its passes")
         for corpus, passes in self.mixture.items():
-            self._check(0 < passes < math.inf, f"mixture.{corpus}", passes, "above 0")
+            holds = isinstance(passes, (int, float)) and 0 < passes < math.inf
+            self._check(holds, f"mixture.{corpus}", passes, "a number above 0")
         for name in ("formats", "licenses"):
             for corpus in getattr(self, name):
                 self._check(corpus in self.mixture, name, corpus, f"one of the mixture: {', '.join(self.mixture)}")

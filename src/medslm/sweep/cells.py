@@ -117,7 +117,16 @@ def values_of(told: str) -> tuple[str, list[str]]:
         raise MedslmError(
             f"--set {told}: a sweep gives its runs their names and their folder itself; leave {field} out"
         )
-    return field, [value.strip() for value in values]
+    values = [value.strip() for value in values]
+    try:
+        empty = [value for value in values if not shlex.split(value)]
+    except ValueError as error:  # a backslash at the end
+        raise MedslmError(
+            f"--set {told} is not read: {error}; quote a value that holds a backslash or quotes"
+        ) from error
+    if empty:
+        raise MedslmError(f'--set {told} has a value of nothing but blanks; leave it out, or write "" for an empty one')
+    return field, values
 
 
 def variant_of(told: str) -> dict[str, str]:
@@ -126,7 +135,10 @@ def variant_of(told: str) -> dict[str, str]:
         pairs = [word.partition("=") for word in shlex.split(told)]
     except ValueError as error:
         raise MedslmError(f"--variant {told} is not read: {error}") from error
-    found = {field.lstrip("-").replace("-", "_"): value for field, _, value in pairs}
+    named = [field.lstrip("-").replace("-", "_") for field, _, _ in pairs]
+    if twice := next((field for field in named if named.count(field) > 1), None):
+        raise MedslmError(f"--variant {told} names {twice} twice; a variant gives each field one value")
+    found = dict(zip(named, (value for _, _, value in pairs)))
     if bad := [field for field, equals, value in pairs if not (field and equals and value)]:
         raise MedslmError(
             f"--variant {told} is not read, at '{bad[0]}'; write field=value field=value, such as trainer=full lora=none, "

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from medslm import ending, files
+from medslm.data.sources import own
+from medslm.data.sources.local import Local
 from medslm.errors import MedslmError
 from medslm.evals import scores
 from medslm.sweep.cells import Cell, differences
@@ -77,9 +79,15 @@ def run(sweep: Sweep) -> list[Outcome]:
     A failure is kept and said, the others go on; the next call tries it again. Raises `MedslmError` before anything is
     trained if a run's folder holds another recipe's, and if the same sweep is at work already.
     """
+    if (sweep.folder / "run.json").is_file():
+        raise MedslmError(
+            f"{sweep.folder} is the folder of a run, among whose files those of a sweep would stand; give the sweep "
+            "another name"
+        )
     with _alone(sweep.folder) as lock, ending.by(signal.SIGTERM):
         for cell in sweep.cells:
             _refuse_another(sweep.folder / cell.name, cell)
+            _require_files(cell)
         outcomes = [Outcome(cell, "waiting") for cell in sweep.cells]
         for place, cell in enumerate(sweep.cells):
             print(f"{place + 1} of {len(outcomes)}: {cell.name}", flush=True)
@@ -122,7 +130,11 @@ def _judged(sweep: Sweep, cell: Cell) -> bool:
     path = sweep.folder / cell.name / scores.file(None if suite == own else suite, sweep.limit is not None)
     if not path.is_file():
         return False
-    found = files.read_json(path, made_by=f"medslm eval {cell.name}")
+    try:
+        found = scores.read(path, made_by=f"medslm eval {cell.name}")
+    except MedslmError as error:  # broken, or of another version: `medslm eval` writes them again
+        print(f"  eval: {error}", flush=True)
+        return False
     wanted = (suite, sweep.limit, record(sweep.folder / cell.name).get("adapter_sha256"))
     return (found.get("suite"), found.get("limit"), found.get("adapter_sha256")) == wanted
 
@@ -140,6 +152,14 @@ def _refuse_another(folder: Path, cell: Cell) -> None:
             f"{folder} holds a run of another recipe ({'; '.join(differ)}); the recipe's file was changed since: give the "
             f"sweep another name, or remove {folder}"
         )
+
+
+def _require_files(cell: Cell) -> None:
+    """Raise `MedslmError` for a file of one's own that is not there: a run far down the list would tell it too late."""
+    for name in cell.asked.mixture:
+        source = own.resolve(name, cell.asked.columns, cell.asked.licenses).source
+        if isinstance(source, Local):
+            source.files()
 
 
 def _keep(sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
@@ -205,6 +225,11 @@ def _alone(folder: Path) -> Iterator[int]:
             raise MedslmError(
                 f"the sweep in {folder} is at work already, or a run that it has started; wait for it, or end it"
             ) from None
+        except OSError as error:  # a network's file system without locks
+            raise MedslmError(
+                f"{folder} cannot be locked ({error.strerror}), so that two sweeps could train one run; choose a place on "
+                "another disk with --runs"
+            ) from error
         yield lock
     finally:
         os.close(lock)

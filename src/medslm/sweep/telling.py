@@ -26,6 +26,7 @@ def tell(sweep: Sweep, outcomes: Sequence[Outcome]) -> str:
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         parts.append("\n".join(f"{one.cell.name} failed ({one.stage}): {one.said}" for one in failed))
+    parts += _versions(sweep, outcomes)
     parts += _compared(sweep, outcomes)
     parts += [f"The validation losses are drawn in {path}." for path in _losses(sweep, outcomes)]
     text = "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -52,6 +53,26 @@ def _rows(sweep: Sweep, outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
             )
             for number, (outcome, of_run) in enumerate(zip(outcomes, judged), 1)
         ),
+    ]
+
+
+def _versions(sweep: Sweep, outcomes: Sequence[Outcome]) -> list[str]:
+    """What to know where runs that were finished before were trained by other versions than those that joined later."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for number, outcome in enumerate(outcomes, 1):
+        kept = record(sweep.folder / outcome.cell.name)
+        if kept.get("status") == "finished":
+            for package, version in kept.get("packages", {}).items():
+                found.setdefault(package, {}).setdefault(version, []).append(number)
+    told = []
+    for package, of_package in sorted(found.items()):
+        if len(of_package) > 1:
+            each = (f"{version} (run {', '.join(map(str, numbers))})" for version, numbers in of_package.items())
+            told.append(f"{package} {', '.join(each)}")
+    if not told:
+        return []
+    return [
+        f"Not all runs were trained by the same versions, which may differ by more than the fields: {'; '.join(told)}."
     ]
 
 

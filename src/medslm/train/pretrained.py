@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,11 @@ def finish(
     }
     told = {"status": "finished"} | weights | {"train": measured, "curve": progress.curve, "samples": drawn}
     files.write_json(folder / "run.json", known | told)
+    prompt = next(filter(None, recipe.prompts), "Once upon a time")
     say(
         f"{progress.step} steps, {progress.tokens:,} tokens in {progress.seconds:.0f} s; validation loss "
         f"{measured['first_eval_loss']:.3f} -> {measured['best_eval_loss']:.3f}; curve in {folder / 'loss.png'}, samples "
-        f"in {folder / 'samples.json'}\nNext: medslm generate {recipe.name} 'Once upon a time'"
+        f"in {folder / 'samples.json'}\nNext: medslm generate {recipe.name} {shlex.quote(prompt)}"
     )
 
 

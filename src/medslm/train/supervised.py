@@ -276,11 +276,12 @@ def _fit(planned: Plan, chosen: Execution, model: Any, kind: Kind, newest: Path 
     guard = Guard(checkpoint.seconds(newest), pace.done)
     report_to, line = tracking.configure(planned.folder, planned.fingerprint.digest[:16])
     say(line)
-    known["tracking"] = tracking.told(report_to)
     if newest:
         say(f"going on from {newest.name}")
-    fitting = trainer(planned, chosen.optim, pace, guard, report_to, kind.total_loss)
-    fitting.train(resume_from_checkpoint=str(newest) if newest else None)
+    with tracking.Curves(report_to, planned.recipe.name, {}, PartialState().is_main_process) as curves:
+        known["tracking"] = curves.told
+        fitting = trainer(planned, chosen.optim, pace, guard, curves.report_to, kind.total_loss)
+        fitting.train(resume_from_checkpoint=str(newest) if newest else None)
     PartialState().wait_for_everyone()
     if PartialState().is_main_process:
         size = Size.of(model, whole=planned.recipe.trainer == "full")

@@ -73,7 +73,8 @@ class Curves:
 
     def __init__(self, report_to: list[str], name: str, settings: Mapping[str, Any], log: bool = True) -> None:
         self._run: Any = None
-        self.told = told(report_to)
+        self.told, self.report_to = told(report_to), report_to
+        """What `run.json` keeps of it; and what is left to transformers' own callback, which goes on in this run."""
         if not (report_to and log):
             return
         import wandb
@@ -84,7 +85,7 @@ class Curves:
         try:
             self._run = wandb.init(name=name, config=numbers, **_anew())
         except wandb.Error as error:
-            self.told = {"wandb": f"failed: {type(error).__name__}"}
+            self.told, self.report_to = {"wandb": f"failed: {type(error).__name__}"}, []
             say(f"W&B: not logged ({error}); the curve is kept in run.json all the same")
             return
         self._run.define_metric("train/global_step")

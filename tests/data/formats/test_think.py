@@ -48,6 +48,7 @@ def test_thoughts_that_hold_their_own_end_are_refused() -> None:
         ("why\n</think>\n\nA", "why", "A"),
         ("<think>\nwhy not", "why not", ""),
         ("<response>\nA\n</response> and more", "", "A"),
+        ("<think>\nwhy\n</think>\n<response></response>", "why", ""),
         ("A", "", "A"),
         ("", "", ""),
     ],

@@ -147,6 +147,15 @@ def test_a_long_text_is_caught_by_its_phrases_when_too_many_other_words_stand_ar
     assert [match.rule for match in exam.matches(example(text))] == ["phrases"]
 
 
+@pytest.mark.parametrize("given", ["A. Scaphoid\nB. Lunate", "An exam of surgeons."])
+def test_a_short_question_is_caught_as_the_instruction_of_an_input(given: str) -> None:
+    """Alpaca's shape of an exam: the question is the instruction, its options or a heading the input."""
+    exam = screen_of(items(bones=[CHOICE]))
+    found = exam.find(Example("t", CHOICE.text.upper(), given, "A", "t"))
+    assert found == Match("bones", "c", "exact", 1.0)
+    assert exam.find(Example("t", "Name the bone.", given, "A", "t")) is None
+
+
 @pytest.mark.parametrize(
     "thief",
     [

@@ -21,6 +21,8 @@ from medslm.data.gates.ngrams import Index, number, numbers, runs, words
         ("ΰ", "ΰ".upper()),
         ("one____two", "One / two"),
         ("b\u00adlood\u200b", "blood"),
+        ("\u2067b\u2069lo\ufe0fod", "blood"),
+        ("b\0lo\x1bod", "blood"),
     ],
 )
 def test_spellings_of_one_text_have_the_same_words(text: str, same: str) -> None:

@@ -72,6 +72,16 @@ def test_the_answers_of_another_engine_are_judged_where_they_lie(judged: Path) -
     assert (judged / "scores.limited.json").read_bytes() == mine
 
 
+def test_the_recipe_s_own_suite_may_be_named(judged: Path) -> None:
+    with JudgeServer(judging.good) as server:
+        found, _ = again.judge_run(judged, judging.settings(server), "icd10cm", limited=True)
+        assert found == judged / "scores.limited.json"
+        with pytest.raises(
+            MedslmError, match=r"scores\.pubmedqa\.limited.json is not there; .* --limit <n>` writes it"
+        ):
+            again.judge_run(judged, judging.settings(server), "pubmedqa", limited=True)
+
+
 def test_the_command_takes_its_judge_from_the_environment(
     judged: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

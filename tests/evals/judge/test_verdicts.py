@@ -30,7 +30,9 @@ def read(text: str, finish: str = "stop", judged: tuple[str, ...] = ("Give adren
         f"My verdict: {FINE} I hope this helps.",
         f"I first thought {{of something}}, but then: {FINE}",
         f"<think>maybe {ALL}?</think>\n{FINE}",
+        f"maybe {ALL}?\n</think>\n\n{FINE}",  # the template of a model that thinks wrote `<think>` in the prompt
         f"{FINE}\nAgain: {FINE}",
+        f'See: {FINE[:-1]}, "note": "it ends in </think> as it should"}}',
         '{"accuracy": 4.0, "harm": "5"}',
         'Example: {"points": 1}. Verdict: {"accuracy": 4, "harm": 5}',
     ],
@@ -44,6 +46,9 @@ def test_a_clear_verdict_is_read(text: str) -> None:
     [
         ("", "stop", verdicts.EMPTY),
         ("<think>hm</think>", "stop", verdicts.EMPTY),
+        (f"<think>maybe {ALL}, or", "stop", verdicts.EMPTY),
+        (f"\n<think>\nmaybe {ALL}, or", "length", verdicts.CUT_OFF),
+        (f"maybe {ALL}?</think>", "length", verdicts.CUT_OFF),
         ("", "length", verdicts.CUT_OFF),
         ('{"reason": "the reply', "length", verdicts.CUT_OFF),
         ("I would give it four points.", "stop", verdicts.NO_JSON),

@@ -45,6 +45,17 @@ def test_coverage_holds_for_exchangeable_items_however_over_confident_the_model(
     assert covered / 3000 == pytest.approx(55 / 61, abs=3 * 0.0077)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_halves_that_calibrate_each_other_are_both_covered(method: Method) -> None:
+    covered, promised = numpy.zeros(2), 0
+    for seed in range(40):
+        parts = conformal.crossed(guesser(400, seed=seed, prefix=f"{seed}-"), method)
+        covered += [rule.sets(half)[range(half.n), half.right].mean() / 40 for rule, half in parts]
+        promised += conformal.judge_crossed(parts)["as_promised"]
+    assert covered.tolist() == pytest.approx([181 / 201, 181 / 201], abs=0.015)  # 40 halves: standard error 0.0047
+    assert promised >= 34  # 38 of 40 expected
+
+
 def test_the_range_of_chance_is_met_by_nineteen_splits_in_twenty() -> None:
     whole, inside = predictor(40_000, seed=6), 0
     for start in range(0, 40_000, 200):

@@ -134,7 +134,8 @@ def thoughts(reply: str) -> tuple[str, str, bool]:
         if not closed:
             before, response = (text, "") if "<think>" in text else ("", text)
     reasoning = before.partition("</think>")[0].replace("<think>", "", 1)
-    response = response.rpartition("</response>")[0] or response
+    inside, closed, _ = response.rpartition("</response>")
+    response = inside if closed else response
     return reasoning.strip(ENDS), response.strip(ENDS), False
 
 

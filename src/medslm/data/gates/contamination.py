@@ -2,8 +2,8 @@
 
 Four rules, after case, Unicode (NFKC), punctuation and white space are taken away:
 
-- `exact`: the question is a test item's question, or a part of it: a field, or what stands after its last blank line, as
-  the question after an abstract does.
+- `exact`: the question, or the instruction, is a test item's question, or a part of it: a field, or what stands after its
+  last blank line, as the question after an abstract does.
 - `overlap`: anywhere in the example stands a passage of a test item: at least `overlap.COVERAGE` of its runs of
   `overlap.RUN` words, twenty words on end at least; of a passage of eight to twelve words, all of it. A passage is the
   question or a part of it. An example that shares the abstract of a PubMedQA item and asks something else counts as a
@@ -153,7 +153,7 @@ class Screen:
 
         told = {text: numbers(text) for text in _texts(example)}
         asked = [told[text] for text in _questions(example)]
-        for question in asked:
+        for question in (*asked, told[example.instruction]):  # with the options or an abstract as the input
             if len(known := self._exact.known(_whole(question))):
                 yield Match(*self._names[int(self._asked[self._exact.at(known)[0]])], "exact", 1.0)
                 return

@@ -17,14 +17,19 @@ if TYPE_CHECKING:
     Array = numpy.ndarray[Any, Any]
 
 _WORD = re.compile(r"[^\W_]+")  # a row of underscores is a gap to be filled in, and of any length
-_UNSEEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""Characters that nobody sees: control characters without a place of their own on paper, and those that Unicode calls
+Default_Ignorable_Code_Point (https://www.unicode.org/reports/tr44/), such as the isolates around right-to-left words."""
 ODD = 0x9E3779B97F4A7C15  # 2**64 / the golden ratio, made odd: multiplying by it loses no bit
 
 
 def words(text: str) -> list[str]:
     """The words of a text in their order: NFKC, case folded, without punctuation and characters of no width."""
     if text.isascii():
-        return _WORD.findall(text.lower())
+        return _WORD.findall(_UNSEEN.sub("", text).lower())
     folded = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold()
     return _WORD.findall(unicodedata.normalize("NFKC", folded))  # folding takes some letters apart again
 

@@ -14,6 +14,7 @@ from medslm.evals.judge import endpoint, study
 from medslm.evals.judge.agreement import SIDES
 from medslm.evals.judge.endpoint import Settings
 from medslm.evals.respondent import HERE
+from medslm.infer import records
 
 STUDY = "judge"
 
@@ -29,12 +30,14 @@ def judge_run(
     if settings is None:
         raise MedslmError(endpoint.MISSING[0].upper() + endpoint.MISSING[1:])
     home = scores.home(run, engine)
-    path = home / scores.file(suite, limited)
     options = {"suite": suite, "engine": engine if engine != HERE else None}
     asked = [f"--{name} {value}" for name, value in options.items() if value]
-    made_by = " ".join(["medslm eval", run.resolve().name, *asked])
+    made_by = " ".join(["medslm eval", run.resolve().name, *asked, *(["--limit <n>"] if limited else [])])
+    path = _file(home, suite, limited, made_by)
     found = scores.read(path, made_by)
-    record = files.read_json(run / "run.json", made_by=MADE_BY)
+    if not found["results"]:
+        raise MedslmError(f"{path} has no figures, so that there are no answers to judge; evaluate more items")
+    record = records.read(run / "run.json", MADE_BY, ("recipe",))
     mixture = list(record["recipe"].get("mixture", ()))
     folder = home / "eval" / (found["suite"] if found["limit"] is None else f"{found['suite']}.limited")
     for protocol in dict.fromkeys(result["protocol"] for result in found["results"]):
@@ -44,6 +47,13 @@ def judge_run(
         found["missing"].pop(STUDY, None)
         files.write_json(path, found)
     return path, found["told"][STUDY]
+
+
+def _file(home: Path, suite: str | None, limited: bool, made_by: str) -> Path:
+    """The file of a suite's scores, which has no name in it where the recipe names the suite."""
+    named, own = home / scores.file(suite, limited), home / scores.file(None, limited)
+    is_own = not named.is_file() and own.is_file() and scores.read(own, made_by)["suite"] == suite
+    return own if is_own else named
 
 
 def _samples(folder: Path, found: Mapping[str, Any], protocol: str) -> dict[str, dict[str, list[samples.Sample]]]:

@@ -22,7 +22,7 @@ REFUSED = "refused by the server"
 """Why there is no verdict: nothing but thoughts; ended by the bound of tokens; no object; one without all criteria; points
 that are none; objects that differ; an object that stands word for word in what is judged; the request was not taken."""
 
-THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+THINK, THOUGHT = "<think>", "</think>"
 FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*)\n\s*```\s*\Z", re.DOTALL | re.IGNORECASE)
 WHOLE = re.compile(r"[1-5]")
 MOST = 200  # braces: each may be the beginning of all that follows, so the work grows with their square
@@ -54,7 +54,7 @@ def winner(text: str, finish: str, judged: Sequence[str]) -> Reading:
 
 
 def _read(text: str, finish: str, judged: Sequence[str], meaning: Callable[[Fields], Reading]) -> Reading:
-    text = THOUGHTS.sub("", text, count=1).strip()
+    text = _said(text)
     if fenced := FENCED.match(text):
         text = fenced.group(1).strip()
     if not text:
@@ -70,6 +70,18 @@ def _read(text: str, finish: str, judged: Sequence[str], meaning: Callable[[Fiel
     if not verdicts:
         return readings[-1]
     return verdicts[0] if all(reading == verdicts[0] for reading in verdicts) else Reading(failure=SEVERAL)
+
+
+def _said(text: str) -> str:
+    """The text behind its thoughts, in which a verdict is a draft; nothing if they do not end.
+
+    A template may have written `<think>` in the prompt, so that only the end of thoughts stands in the answer; one that
+    is quoted within an object ends none.
+    """
+    if not text.lstrip().startswith(THINK) and any(THOUGHT in written for written, _ in _objects(text)):
+        return text.strip()
+    thoughts, ended, said = text.partition(THOUGHT)
+    return (said if ended else "" if thoughts.lstrip().startswith(THINK) else thoughts).strip()
 
 
 def _points(found: Fields, criteria: Collection[str]) -> Reading:

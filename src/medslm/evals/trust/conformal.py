@@ -96,8 +96,9 @@ def _scores(answers: Answers, method: Method) -> Array:
     above = (p[:, None, :] * (p[:, None, :] > p[:, :, None])).sum(
         axis=2
     )  # mass of likelier options: (N, K, K) -> (N, K)
-    # drawn by the item's id, so that the order and the company of items change no set
-    lot = numpy.array([digest(name) / 2**64 for name in answers.ids])[:, None]
+    # drawn by the item's id, so that the order and the company of items change no set; and apart from the draw by which
+    # `Answers.halves` parts the items, or all of one half would have low lots and all of the other high ones
+    lot = numpy.array([digest(f"lot {name}") / 2**64 for name in answers.ids])[:, None]
     scores: Array = above + lot * p
     return scores
 

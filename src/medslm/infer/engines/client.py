@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -92,7 +93,8 @@ class Client:
             try:
                 return self._once(send)
             except Passing as passing:
-                pause = next(delays) if passing.wait is None else passing.wait
+                # a wait of nothing (`Retry-After: 0`, a date that is past by this clock) is no leave to ask without a pause
+                pause = passing.wait or next(delays)
                 if time.monotonic() + pause > deadline or (passing.few and attempt >= FEW):
                     self._give_up(attempt, passing)
                 self._say(pause, passing)
@@ -192,8 +194,17 @@ def _wait(headers: Mapping[str, str]) -> float | None:
     try:
         wait = float(told)
     except ValueError:
-        try:
-            wait = parsedate_to_datetime(told).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
+        if (until := _moment(told)) is None:
             return None
+        sent = _moment(headers.get("date", ""))  # by the server's clock, which may differ from this one
+        wait = until - (time.time() if sent is None else sent)
     return max(0.0, wait) if wait == wait else None
+
+
+def _moment(told: str) -> float | None:
+    """A date of HTTP in seconds since 1970; one without a zone is UTC. None for what is no date."""
+    try:
+        found = parsedate_to_datetime(told)
+        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

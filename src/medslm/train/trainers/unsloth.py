@@ -57,18 +57,20 @@ def fit(planned: Plan, chosen: Execution, newest: Path | None, known: dict[str, 
     guard = Guard(checkpoint.seconds(newest), done)
     report_to, line = tracking.configure(planned.folder, planned.fingerprint.digest[:16])
     say(line)
-    known["tracking"] = tracking.told(report_to)
     if newest:
         say(f"going on from {newest.name}")
-    fitting = trainer(planned, chosen, model, rows, done, report_to)
-    fitting.add_callback(guard)
-    try:
-        fitting.train(resume_from_checkpoint=str(newest) if newest else None)
-    except torch.OutOfMemoryError as error:
-        raise MedslmError(
-            f"the GPU's memory does not suffice for Unsloth's passes of {rows} examples of up to {chosen.longest} tokens; "
-            "lower max_length, choose recompute=all, quantization=nf4 or a smaller base, or trainer=peft, which plans"
-        ) from error
+    with tracking.Curves(report_to, planned.recipe.name, {}) as curves:
+        known["tracking"] = curves.told
+        fitting = trainer(planned, chosen, model, rows, done, curves.report_to)
+        fitting.add_callback(guard)
+        try:
+            fitting.train(resume_from_checkpoint=str(newest) if newest else None)
+        except torch.OutOfMemoryError as error:
+            raise MedslmError(
+                f"the GPU's memory does not suffice for Unsloth's passes of {rows} examples of up to {chosen.longest} "
+                "tokens; lower max_length, choose recompute=all, quantization=nf4 or a smaller base, or trainer=peft, "
+                "which plans"
+            ) from error
     adapter.save(planned, model)
     size = Size.of(model, whole=False)
     fitted = Fitted(fitting.state, done, rows * chosen.longest, size, adapter.Adapter.weights)

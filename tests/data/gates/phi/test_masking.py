@@ -25,7 +25,7 @@ NOTE = (
 VALUES = ["Wei", "Zhang", "00482913", "03/14/2022", "Okafor", "Harrogate", "0139", "1179", "w.zhang", "10.24"]
 PIECES = st.sampled_from(
     [NOTE, "Dr. ", "[NAME]", "[DATE]", "Patient: ", "Brook", "Young", " and ", ", ", "May 3rd ", "3/4 ", "on ", "12345678 ",
-     "MRN ", "Lives at ", "12 Oak Street", "\n", "Crohn disease. ", "(555) 010-9999", "[", "]", "Katarzyna ", "in Tulsa, OK "]
+     "MRN ", "Lives at ", "12 Oak Street", "Mr.\u00a0Smith", "03\u201107\u20111956", "\u200b", "u\u0308", "JOHN SMITH ", "\n", "Crohn disease. ", "(555) 010-9999", "[", "]", "Katarzyna ", "in Tulsa, OK "]
 )  # fmt: skip
 
 
@@ -55,6 +55,16 @@ def test_a_person_has_one_surrogate_in_a_family_and_another_in_the_next() -> Non
     assert one == same != other
     full, alone = re.findall(r"Mr\. (\w+(?: \w+)?) (?:\(|is)", one)
     assert full.split()[1] == alone  # Mr. Wei Zhang and Mr. Zhang
+
+
+def test_a_name_behind_another_kind_of_space_has_the_surrogate_that_it_has_elsewhere() -> None:
+    first, second = re.findall(
+        r"Mr\.\s(\w+)", SCANNER.mask("Mr.\u00a0Zhang came. Mr. Zh\u00adang left.", "surrogate", KEY, "p")
+    )
+    assert first == second != "Zhang"
+    assert SCANNER.mask("DOB 03\u201107\u20111956.", "surrogate", KEY, "p") == SCANNER.mask(
+        "DOB 03-07-1956.", "surrogate", KEY, "p"
+    )
 
 
 def test_another_key_gives_other_surrogates() -> None:

@@ -26,10 +26,16 @@ IDENTIFIERS = {
         ("Dr. <Rose> and Dr. Park agreed.", "Rose"),
         ("my name is <szymon> and I have a cough", "szymon"),
         ("<Brian White> is a smoker.", "Brian White"),
+        ("The patient <JOHN SMITH> was admitted.", "JOHN SMITH"),
+        ("<SMITH, JOHN A.> was admitted yesterday", "SMITH, JOHN A."),
+        ("Attending: <WHITE, Robert> today", "WHITE, Robert"),
+        ("Seen by <MARY BAKER> today", "MARY BAKER"),
+        ("Mr.\u00a0<Smith> had a cough", "Smith"),
     ],
     "ORGANIZATION": [
         ("Transferred from <Saint Brendan Hospital> overnight.", "Saint Brendan Hospital"),
         ("He works for <Trelawney Haulage>.", "Trelawney Haulage"),
+        ("Moved to <Massachusetts General Hospital> today", "Massachusetts General Hospital"),
     ],
     "LOCATION": [
         ("Lives at <1482 Larkspur Lane, Apt 7, Tulsa, OK 74103>.", "1482 Larkspur Lane, Apt 7, Tulsa, OK 74103"),
@@ -57,6 +63,15 @@ IDENTIFIERS = {
         ("Due <10/2023>.", "10/2023"),
         ("|<19480923>|F", "19480923"),
         ("the <fourth of July> party", "fourth of July"),
+        ("Seen on <7/3>.", "7/3"),
+        ("Admitted <03JUL2021>, discharged", "03JUL2021"),
+        ("DOB <03\u201107\u20111956>", "03\u201107\u20111956"),
+        ("DOB <1956\u201307\u201303>", "1956\u201307\u201303"),
+        ("DOB: <03\u00a0July\u00a01956>", "03\u00a0July\u00a01956"),
+        (
+            "DOB: <\uff10\uff13/\uff10\uff17/\uff11\uff19\uff15\uff16>",
+            "\uff10\uff13/\uff10\uff17/\uff11\uff19\uff15\uff16",
+        ),
         ("Operado el <3 de marzo de 2018>.", "3 de marzo de 2018"),
     ],
     "AGE": [
@@ -73,14 +88,22 @@ IDENTIFIERS = {
         ("Mobile: <0491 570 156>", "0491 570 156"),
         ("phone <03.93.92.16.85>", "03.93.92.16.85"),
         ("reach him at <9472 7916>", "9472 7916"),
+        ("call <617\u2011555\u20110139> now", "617\u2011555\u20110139"),
+        ("call <617\u00a0555\u00a00139> now", "617\u00a0555\u00a00139"),
     ],
     "FAX": [("Fax: <617-555-0188>", "617-555-0188"), ("faxed to <+1 617 555 0188>", "+1 617 555 0188")],
-    "EMAIL": [("Write to <a.b+c@mail.example.org>!", "a.b+c@mail.example.org"), ("<x_1@nhs.uk>", "x_1@nhs.uk")],
+    "EMAIL": [
+        ("Write to <a.b+c@mail.example.org>!", "a.b+c@mail.example.org"),
+        ("<x_1@nhs.uk>", "x_1@nhs.uk"),
+        ("<a.b@mail\u200b.example.org>", "a.b@mail\u200b.example.org"),
+    ],
     "SSN": [("SSN <523-48-1179>", "523-48-1179"), ("social security number is <523481179>", "523481179")],
     "MRN": [
         ("MRN: <00482913>", "00482913"),
         ("Medical record number <MR-2290417>", "MR-2290417"),
         ("MRN#<8841203>", "8841203"),
+        ("| MRN | <8841203> |", "8841203"),
+        ("MRN\uff1a<8841203>", "8841203"),
     ],
     "HEALTH_PLAN": [
         ("Member ID: <XEA907412236>", "XEA907412236"),
@@ -153,6 +176,13 @@ CLINICAL = [
     "Doctor: Do you smoke? Patient: Well, I did until 1998.",
     "We compared mutants ΔtppA and Δspr with wild type.",
     "Hemoglobin 10.4, platelets 250,000, INR 2.5, ejection fraction 55%.",
+    "Cr 1.1, Plt 220, Hct 33, Gluc 110, Bicarb 24, Bili 0.8, Phos 2, Mag 1.8, Neut 70.",
+    "WBC 12,300 Plt 150000, Fibrinog 300, Haptog 1.2.",
+    "She tested positive for SARS-CoV-2, and was isolated; MERS-CoV was not found.",
+    "Stage T1N0M0; the other tumour was T2N1M0.",
+    "Insulin 10-8-12 IE; insulin 12-10-14 units; prednisone 10-10-05 mg.",
+    "NDC 0002-8215-01, PMID: 12345678, NCT01234567, SNOMED 73211009, chr17:43044295.",
+    "Dose 100-1000 mg; range 250-1200 cells; 150-1200 of the control.",
 ]
 
 

@@ -32,6 +32,7 @@ ORGANIZATION = frozenset(
     health centre center home homes manor sanatorium klinik krankenhaus klinikum trust systems solutions
     technologies services limited ministry department club""".split()
 )
+CARE = frozenset("hospital hospitals clinic clinics infirmary hospice".split())
 ORG_WEAK = frozenset("surgery medicine health center centre home homes department services group manor school club company church insurance trust partners associates systems solutions bank college institute laboratory labs clinic hospital".split())  # fmt: skip
 LINKS = frozenset(
     "van von der den de del della di da do dos das du la le el bin ibn al ten ter zu of and y e & st".split()
@@ -96,6 +97,12 @@ ACTS = re.compile(
     r"came|went|died|married|met|works?|worked|lives?|lived|loves?|retired|studied|speaks?|states?|stated|reports?|reported|denies|denied|complains?|complained|"
     r"endorses?|notes|noted|presents|presented|agrees|agreed|feels|wants|thinks|takes|drinks|smokes|attended|and I|(?:is|was) very|is an? (?:\w+ )?(?:\d|man|woman|boy|girl|patient|year|retired|\w+ist|nurse|teacher))\b"
 )
+MEASURED = re.compile(
+    r"[ \t]*[=:<>~]?[ \t]*\d+(?:[.,]\d+)*[ ]?%?(?=[,;.)\s]|$)(?![.,]?[ ]?(?:y(?:/?o|rs?|ears?)?|[MF])\b)"
+)
+"""The value behind `Fibrinog`, which no list of words holds; not the age behind a name."""
+VALUE = re.compile(r"\d[^\s,;]*[,;|]?[ \t]*$")
+"""The value before, of a row of them."""
 LINKED = re.compile(r"(?:,| and| or| &|, and)[ ]")
 LOWER = re.compile(r"(?i)(?:\bmy name is|\bname's|\b(?:mr|mrs|ms|dr|prof)\.?|\bgender of)[ ]([a-z]{3,})\b")
 LOWER_TOWN = re.compile(

@@ -40,6 +40,7 @@ _WORDS = tuple(
     (needs_digits, weight, re.compile(pattern, re.IGNORECASE))
     for needs_digits, weight, pattern in (
         (True, 0.93, rf"\b{_WEEKDAY}(?<!\d[/.])\b{_DAY}[ \-/]*(?:of[ ]+|de[ ]+)?{_MONTH}(?:[ \-/,]*(?:de[ ]+)?(?:{_YEAR}|\d\d(?![\d:/])(?! ?[a-z%])))?{_TIME}(?!\w)"),
+        (True, 0.93, rf"(?<![\w.])(?:0?[1-9]|[12]\d|3[01])(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)(?:19|20)?\d\d{_TIME}(?!\w)"),
         (True, 0.93, rf"\b{_WEEKDAY}{_MONTH}[ \-/]*(?:the[ ]+)?{_DAY}(?![\d:%]|[.,/]\d|[ ]?(?:mg|mcg|ml|kg|cm|mm)\b)(?:,?[ \-/]*{_YEAR})?{_TIME}(?!\w)"),
         (True, 0.92, rf"\b{_MONTH},?(?:[ \-/]+|[ ]of[ ])(?:of[ ]+)?{_YEAR}\b"),
         (False, 0.9, rf"\b(?:{_SPELT})(?:[ ]+of)?[ ]+{_MONTH}(?:,?[ ]+{_YEAR})?(?!\w)"),
@@ -63,14 +64,14 @@ _DIGITS = tuple(
     for weight, pattern in (
         (0.95, rf"(?<![\d/.-])(?:18|19|20)\d\d([-/.]){_M}\1{_D}(?!\d){_TIME}(?![\w/-]|\.\d)"),
         (0.94, rf"{_LEFT}(?:{_M}/{_D}|{_D}/{_M})/{_Y}(?!\d){_TIME}{_RIGHT}"),
-        (0.93, rf"{_LEFT}(?:{_M}-{_D}|{_D}-{_M})-{_Y}{_RIGHT}"),
+        (0.93, rf"{_LEFT}(?:{_M}-{_D}|{_D}-{_M})-{_Y}{_RIGHT}(?![ ]?(?:mc?g|µg|ml|units?|IU|IE|[UE])\b)"),
         (0.93, rf"{_LEFT}{_D}\.[ ]?{_M}\.[ ]?(?:19|20)\d\d(?!\d)"),
         (0.9, rf"{_LEFT}{_D}\.{_M}\.\d\d{_RIGHT}"),
         (0.9, rf"{_LEFT}(?:0[1-9]|1[0-2]|[1-9])[/](?:19|20)\d\d{_RIGHT}"),
         (0.9, r"(?<![\w.-])(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[0-2]\d[0-5]\d(?:[0-5]\d)?)?(?![\w-]|\.\d)"),
     )
 )  # fmt: skip
-_SHORT = re.compile(rf"{_LEFT}(?:{_M}/{_D}|{_D}/{_M})(?!\w|[/.:%-]|\s*(?:mg|ml|pain|scale|strength|power|out)\b)")
+_SHORT = re.compile(rf"{_LEFT}(?:{_M}/{_D}|{_D}/{_M})(?!\w|[/:%-]|\.\d|\s*(?:mg|ml|pain|scale|strength|power|out)\b)")
 _CUE = re.compile(
     r"(?i)\b(?:on|since|until|till|dated?|date:?|dob:?|visits?|seen|scheduled|tomorrow|today|yesterday|tonight|admitted|"
     r"admit|discharged?|due|through|thru|between|effective|starting|started|began|last|next|mon|tues?|wed|thurs?|fri|sat|sun|"

@@ -90,7 +90,7 @@ SHAPES = (
     _shape("PHONE", "(", 7, r"\(0?\d{1,5}\) ?\d{2,5}(?:[ .-]?\d{2,5}){1,3}(?![\w-])", 0.8),
     _shape("PHONE", "0", 7, r"(?<![\w.,/+-])0\d{1,4}[ .-]\d{2,4}(?:[ .-]\d{2,5}){1,3}(?![\w-]|\.\d)", 0.7),
     _shape("PHONE", "0", 7, r"(?<![\w.,/+-])\d\d(?:([ .-])\d\d)(?:\1\d\d){2,3}(?![\w-]|[.]\d)", 0.6),
-    _shape("PHONE", "-", 7, r"(?<![\w.,/+-])\d{3}-\d{4}(?![\w-]|\.\d)", 0.5),
+    _shape("PHONE", "-", 7, r"(?<![\w.,/+-])[2-9]\d\d-\d{4}(?![\w-]|\.\d|[ ]?(?:%|[munpkµ]?c?[gLlU]\b|IU|IE|units?|[mnpµ]?mol|mEq|kcal|mm|cells|copies|per\b|×))", 0.5),
 )  # fmt: skip
 
 _LABELS: dict[str, tuple[str, str, float]] = {
@@ -105,7 +105,7 @@ _LABELS: dict[str, tuple[str, str, float]] = {
     "BIOMETRIC": ("finger fingerprint fingerprints voice voiceprint voiceprints retina retinal iris palm palmprint face faceid faceprint biometric", r"(?:finger ?prints?|voice ?prints?|retinal? scan|iris scan|palm ?print|face ?(?:id|print)|biometric)(?: (?:template|hash|record|file|scan|data))?", 0.97),
     "ID": ("accession case specimen sample encounter visit csn episode claim ref reference study subject participant employee student user userid job order ticket tracking confirmation requisition request prescription rx donor trial report file booking barcode receipt docket warrant id", r"(?:accession|case|specimen|sample|encounter|visit (?=id|n|#)|csn|episode|claim|ref(?:erence)?|study (?=id|n|#)|subject (?=id|n|#)|participant|employee|student|user ?(?=id)|job|order|ticket|tracking|confirmation|requisition|request (?=id|n|#)|prescription|rx(?= ?(?:n|#))|donor|trial (?=id)|report (?=id|n|#)|file (?=n|#)|booking|barcode|receipt|docket|warrant|id)", 0.9),
 }  # fmt: skip
-_FILLER = r"(?:'?s)?(?:[ \t]*(?:numbers?|num|nbr|nr|no|id|identifier|identification|code|is|was|were|are|of|the|ending(?: in)?|with|card|=|[:#.)(\[\"\-–]))*[ \t]*"
+_FILLER = r"(?:'?s)?(?:[ \t]*(?:numbers?|num|nbr|nr|no|id|identifier|identification|code|is|was|were|are|of|the|ending(?: in)?|with|card|=|[:#.)(\[\"\-–|]))*[ \t]*"
 _VALUE = (
     r"((?:[A-Z]{1,6}[-/ ]?)?\d[\dA-Z]*(?:[-/. ]{0,1}(?:[A-Z]{1,3}[-/])?[\dA-Z]*\d[\dA-Z]*|[-/][A-Z]{1,4}\b)*)(?![\w%])"
 )
@@ -119,11 +119,25 @@ _CALL = re.compile(
 )
 _LOOSE = re.compile(r"(?<![\w.,/+-])\(?\d{2,5}\)?(?:[ .-]?\(?\d{2,5}\)?){1,4}(?![\w%]|-\d|[.,]\d)")
 _LINE = re.compile(r"(?i)[ \-(]{1,2}(?:office|fax|mobile|cell|home|work|phone|desk|direct)\b")
+_REGISTERED = re.compile(
+    r"(?:\b(?:(?i:pmc?id|pubmed|ndc|loinc|snomed(?:[ -]?ct)?|rxnorm|rxcui|umls|meddra|genbank)|chr(?:\d\d?|[XYM]))\b[ \t]*(?i:codes?|id|no\.?|number)?[ \t:#(]*)$"
+)
+_TRIAL = re.compile(r"(?:NCT|ISRCTN)\d{8}|(?i:pmid|pmc)[ :]*\d+")
 _FAX = re.compile(r"(?i)\b(?:fax|faxed|telefax|facsimile|f)\b[^\n\d]{0,18}$")
 
 
 def find(page: Page) -> Iterator[Found]:
     """Every identifier made of digits and signs that a shape or a label betrays."""
+    return (found for found in _find(page) if not _is_public(page.text, found))
+
+
+def _is_public(text: str, found: Found) -> bool:
+    """True for the number of an article, a trial, a drug or a place in the genome: nobody is known by it."""
+    registered = found.type in ("ID", "PHONE") and _REGISTERED.search(text, max(0, found.start - 30), found.start)
+    return bool(registered or _TRIAL.fullmatch(text, found.start, found.end))
+
+
+def _find(page: Page) -> Iterator[Found]:
     text = page.text
     for type_, sign, digits, pattern, weight, check in SHAPES:
         if page.digits >= digits and (sign == "0" or sign in text):

@@ -160,7 +160,8 @@ def _named(text: str, words: list[Word], whispered: bool) -> Iterator[tuple[list
     group: list[Word] = []
     titled = False
     for word in [*words, Word("X", -1, -1, "")]:
-        if word.kind == "X" and (titled or (group and group[-1].kind in "GI")) and _is_odd_family(word):
+        given = next((one.text for one in group if one.kind == "G"), "")
+        if word.kind == "X" and (titled or (group and group[-1].kind in "GI")) and _is_odd_family(word, given):
             word = word._replace(kind="f")
         if word.kind in "XTO":
             if group:
@@ -170,9 +171,11 @@ def _named(text: str, words: list[Word], whispered: bool) -> Iterator[tuple[list
             group.append(word)
 
 
-def _is_odd_family(word: Word) -> bool:
-    """`White` and `Jewish` are no names by themselves; after `Brian` or `Dr.` the first is."""
+def _is_odd_family(word: Word, after: str) -> bool:
+    """`White` and `Jewish` are no names by themselves; after `Brian` or `Dr.` the first is. `after` is that given name."""
     lower = word.text.lower()
+    if word.text.isupper() and after.isupper():  # JOHN SMITH in a text that is not in capitals as a whole
+        return len(lower) > 2 and lower in lexicon.words("family")
     listed = lower in lexicon.words("family") or (lower not in lexicon.words("words") and lower not in cues.NEVER)
     return (
         listed
@@ -187,6 +190,9 @@ def _organisation(text: str, words: list[Word]) -> Found | None:
     while words and (words[0].text.lower() in ("the", "this", "our", "at", "from", "in") or words[0].kind == "T"):
         words = words[1:]
     telling = [word for word in words[:-1] if word.kind in "GFUgf"]
+    state = any(" ".join(word.text for word in words[:number]).lower() in lexicon.places("wide") for number in (1, 2))
+    if len(words) > 2 and state and words[-1].text.lower() in cues.CARE:  # Massachusetts General Hospital
+        return Found("ORGANIZATION", words[0].start, words[-1].end, 0.8)
     strong = words and words[-1].text.lower() not in cues.ORG_WEAK
     if len(words) > 1 and (any(word.kind in "GFU" for word in telling) or (strong and telling)):
         return Found("ORGANIZATION", words[0].start, words[-1].end, 0.8)
@@ -249,6 +255,8 @@ def _alone(before: str, after: str, word: Word, whispered: bool) -> float:
         return 0.0
     if only in "GF":
         return 0.6 if only == "G" or not whispered else 0.0
+    if only == "U" and cues.MEASURED.match(after) and cues.VALUE.search(before):
+        return 0.0
     if only == "U" and not whispered:
         return 0.5 if not first or cues.ACTS.match(after) else 0.0
     if only == "g" and not whispered:
@@ -279,7 +287,8 @@ def _patterned(page: Page, shouted: bool) -> Iterator[Found]:
 
 def _is_last_first(text: str, match: re.Match[str], family: str, given: str) -> bool:
     """`Delgado, Ignacio` anywhere, `Brook, Young` only in a field or at the beginning of the text."""
-    if family in "FUfGg" and given == "G":
+    loud = match[1].isupper() and len(match[1]) > 2 and match[1].lower() in lexicon.words("family")  # SMITH, JOHN
+    if (family in "FUfGg" or loud) and given == "G":
         return True
     labelled = not match.start() or cues.is_field(text[max(0, match.start() - 60) : match.start()])
     return labelled and family in "FUfGgc" and given in "GFUg" and text[match.end() : match.end() + 1] != ","

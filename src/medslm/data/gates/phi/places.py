@@ -45,7 +45,7 @@ _SEP = r"(?:\.?(?=[ \t\n,]+(?:Apt|Suite|Unit))(?:[ \t,]*\n?[ \t]*)|[ \t]*,[ \t]*
 _UNIT = r"(?:(?:Apt|Apartment|Suite|Ste|Unit|Room|Rm|Floor|Fl|Flat|Bldg|Building|Block|Lot|Plot|Level|Box|No|House|Trailer|Spc|Space)\b\.?|#)[ \t]*#?[ \t]*(?:No\.? ?)?[A-Z]?\d*[A-Z]?-?\d*\b"
 _NUMBER = r"(?:No\.? ?)?\d{1,6}(?:[-/]\d{1,4})?[ ]?[A-Za-z]?(?![\w%])"
 _UK = r"[A-Z]{1,2}\d[A-Z\d]?[ ]\d[ABD-HJLNP-UW-Z]{2}"
-_CANADA = r"[ABCEGHJ-NPRSTVXY]\d[A-Z][ -]?\d[A-Z]\d"
+_CANADA = r"(?!T[0-4]N[0-3]M[01])[ABCEGHJ-NPRSTVXY]\d[A-Z][ -]?\d[A-Z]\d"  # but T2N1M0 is the stage of a tumour
 _DUTCH = r"\d{4}[ ]?[A-Z]{2}"
 _ZIP = rf"(?:(?:[A-Z]{{1,2}}-)?\d{{4,6}}(?:-\d{{3,4}})?|\d\d-\d{{3}}|\d{{3}}[ ]\d{{2}}|{_UK}|{_CANADA}|{_DUTCH})(?![\w%]|[.,/]\d)"
 _NAMED = rf"{_CAP}(?:[ \t]+(?:{_LINK}[ \t]+){{0,2}}{_CAP}|[ \t]+\d{{1,3}}(?:st|nd|rd|th)){{0,4}}?"

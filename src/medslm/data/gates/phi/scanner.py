@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
-from medslm.data.gates.phi import dates, lexicon, numbers, people, places
+from medslm.data.gates.phi import dates, lexicon, numbers, people, places, typeset
 from medslm.data.gates.phi.kinds import LETTERS, Found, Page, Span, union
 from medslm.data.gates.phi.surrogates import Surrogates
 from medslm.errors import MedslmError
@@ -43,7 +43,11 @@ class Scanner:
         return list(_repeated(self, text)) if len(text) <= SHORT else self._scan(text)
 
     def _scan(self, text: str) -> list[Span]:
-        spans = union(self._found(text))
+        found = [*self._found(text)]
+        if not text.isascii() and typeset.search(text):
+            typed, at = typeset.plain(text)
+            found += [one._replace(start=at[one.start], end=at[one.end]) for one in self._found(typed)]
+        spans = union(found)
         return list(_outside_tags(text, spans)) if "[" in text else spans
 
     def _found(self, text: str) -> Iterator[Found]:
@@ -73,8 +77,8 @@ class Scanner:
         if style not in get_args(Style):
             raise MedslmError(f"no style of mask is called {style!r}; known: {', '.join(get_args(Style))}")
         if style == "surrogate":
-            replace = Surrogates(key, family).replace
-            return _replaced(text, self.scan(text), replace)
+            drawn = Surrogates(key, family)
+            return _replaced(text, self.scan(text), lambda type_, value: drawn.replace(type_, typeset.plain(value)[0]))
         while spans := self.scan(text):  # what stands beside a new tag may now show itself
             text = _replaced(text, spans, lambda type_, _: f"[{type_}]")
         return text

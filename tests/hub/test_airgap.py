@@ -338,6 +338,7 @@ def pull(repo_id: str) -> dict[str, Any]:
 def test_published_runs_are_carried_over_and_checked_where_there_is_no_socket(made: Made, tmp_path: Path) -> None:
     model = {path.name: path.read_bytes() for path in (made.home / "base").iterdir()} | {"run.json": b"{}"}
     adapter = {"adapter_config.json": json.dumps({"base_model_name_or_path": toy.HUB_ID}).encode(), "run.json": b"{}"}
+    adapter["adapter_model.safetensors"] = model["model.safetensors"]  # is carried, and not loaded
     for name, files in (("alice/whole", model), ("alice/adapter", adapter), ("alice/unsummed", {})):
         sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in files.items())
         made.hub.create(name)

@@ -222,7 +222,7 @@ def test_weights_that_are_not_those_of_the_run_are_refused(make_run: Any, tmp_pa
     folder = make_run(tmp_path / "toy-run")
     weights, told = folder / "adapter" / "adapter_model.safetensors", folder / "run.json"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(MedslmError, match=r"PEFT .* cannot read the adapter in .*SafetensorError"):
+    with pytest.raises(MedslmError, match=r"adapter_model\.safetensors is no whole file of weights"):
         export(folder, "safetensors", tmp_path / "out", items=9)
     known = json.loads(told.read_text(encoding="utf-8"))
     files.write_json(told, known | {"adapter_sha256": "0" * 64})
@@ -235,7 +235,7 @@ def test_an_adapter_of_a_kind_that_peft_does_not_know_is_a_sentence(make_run: An
     folder = make_run(tmp_path / "toy-run")
     path = folder / "adapter" / "adapter_config.json"
     files.write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"peft_type": "TOMORROW"})
-    with pytest.raises(MedslmError, match=r"cannot read the adapter .*TOMORROW.*upgrade peft"):
+    with pytest.raises(MedslmError, match=r"none that PEFT .* reads .*TOMORROW.*upgrade peft"):
         export(folder, "safetensors", tmp_path / "out", items=9)
 
 

@@ -34,16 +34,7 @@ def learnt(subject: Subject) -> Any:
     """Base and adapter in float32, side by side, or the whole model. Raises `MedslmError` if memory does not suffice."""
     if subject.whole:
         return whole.trained(subject.weights.parent, "float32")
-    from safetensors import SafetensorError
-
-    base = load.model(subject.base, wanted="float32")
-    try:
-        return load.with_adapter(base, subject.adapter)
-    except (SafetensorError, KeyError, TypeError) as error:  # a damaged file, or a kind that this PEFT does not know
-        raise MedslmError(
-            f"PEFT {importlib.metadata.version('peft')} cannot read the adapter in {subject.adapter} "
-            f"({type(error).__name__}: {error}); fetch or train it anew, or upgrade peft if a newer one wrote it"
-        ) from error
+    return load.with_adapter(load.model(subject.base, wanted="float32"), subject.adapter)
 
 
 def merge(model: Any, items: list[Item], before: list[drift.Array]) -> tuple[Any, drift.Drift]:

@@ -219,7 +219,10 @@ def with_adapter(base: PreTrainedModel, folder: Path, fp8: bool = False) -> Peft
     try:
         config = peft.PeftConfig.from_pretrained(str(folder))
     except (ValueError, KeyError, TypeError) as error:
-        raise MedslmError(f"{folder}/adapter_config.json is none that PEFT reads ({error}); pull it anew") from error
+        raise MedslmError(
+            f"{folder / 'adapter_config.json'} is none that PEFT {peft.__version__} reads ({error}); pull it anew, or "
+            "upgrade peft if a newer one wrote it"
+        ) from error
     made_for = config.base_model_name_or_path
     does_not_fit = f"the adapter in {folder} does not fit this base: it was made for {made_for}; name that base"
     try:

@@ -55,24 +55,17 @@ def doctor(
         max_length=max_length,
         runs=runs,
     )
-    print(
-        _printable(
-            json.dumps(found.as_json(strict), indent=2, ensure_ascii=False) if as_json else found.text(), as_json
-        )
-    )
+    report = found.as_json(strict)
+    told = json.dumps(report, indent=2, ensure_ascii=False) if as_json else found.text()
+    try:
+        print(_printable(told))
+    except UnicodeEncodeError:  # letters that the terminal lacks are written as JSON and Python escape them
+        print(json.dumps(report, indent=2) if as_json else _printable(told, "backslashreplace"))
     if status := found.status(strict):
         raise SystemExit(status)
 
 
-def _printable(told: str, as_json: bool) -> str:
-    """The same in what the terminal's encoding has letters for; others are written as JSON and Python escape them."""
+def _printable(told: str, errors: str = "strict") -> str:
+    """The text as the terminal's encoding has it. Raises `UnicodeEncodeError` for letters that it lacks."""
     encoding = sys.stdout.encoding or "utf-8"
-    try:
-        told.encode(encoding)
-    except UnicodeEncodeError:
-        return (
-            json.dumps(json.loads(told), indent=2)
-            if as_json
-            else told.encode(encoding, "backslashreplace").decode(encoding)
-        )
-    return told
+    return told.encode(encoding, errors).decode(encoding)

@@ -6,7 +6,6 @@ make test-vllm
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -19,10 +18,9 @@ from typing import Any
 
 import pytest
 
-from infer.apart import BASE, answered
-from infer.asked import CONTINUATIONS, QUESTIONS, TOKENS, begins
-from medslm.data.example import Example
-from medslm.infer.engine import Limits, Wanted
+from infer.apart import BASE, answered, asked, free
+from infer.asked import begins
+from medslm.infer.engine import Wanted
 from medslm.infer.engines.address import Address
 from medslm.infer.engines.openai import Server
 from medslm.models import load
@@ -81,10 +79,7 @@ def test_vllm_in_process_answers_streams_and_scores_as_ours_with_the_adapter_and
 @pytest.fixture(scope="module")
 def server(adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`medslm serve` of the adapter, with vLLM, asked by the engine `openai`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log"
+    port, log = free(), tmp_path_factory.mktemp("server") / "log"
     command = [sys.executable, "-m", "medslm", "serve", str(adapter), "--server", "vllm", "--port", str(port)]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
         try:
@@ -112,17 +107,9 @@ def wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 def test_vllms_server_answers_streams_and_scores_as_ours_with_the_adapter_and_without(
     server: Server, ours: dict[str, Any]
 ) -> None:
-    prompts = [server.renderer.prompt(Example("q", "", question, "", family="")) for question in QUESTIONS]
-
-    def asked() -> dict[str, Any]:
-        replies = [reply.text for reply in server.generate(prompts, Limits(TOKENS))]
-        scores = [score for score, _ in server.loglikelihoods(list(zip(prompts, CONTINUATIONS)))]
-        return {"replies": replies, "ids": [server.renderer.ids(one) for one in replies], "scores": scores}
-
-    tuned = asked()
-    streamed = server.renderer.reply("".join(server.stream(prompts[0], Limits(TOKENS))))
+    tuned = asked(server)
     with server.without_adapter():
-        base = asked()
-    assert streamed[:10] == tuned["replies"][0][:10]
+        base = asked(server)
+    assert tuned["streamed"][:10] == tuned["replies"][0][:10]
     require_alike(tuned, ours, ours["lengths"])
     require_alike(base, ours["base"], ours["lengths"])

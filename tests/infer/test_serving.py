@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from infer.apart import free
 from medslm import environment
 from medslm.errors import MedslmError
 from medslm.infer import llama_cpp, serving
@@ -187,12 +188,6 @@ def test_an_open_host_without_a_key_is_pointed_out() -> None:
     assert here.startswith("note: this server knows no keys") and here.endswith("may ask without MEDSLM_ENGINE_KEY")
     *_, keyless = serving.told("transformers", serving.Plan([], "m"), "::", 1, key=True)
     assert keyless.endswith("this server knows no keys")
-
-
-def free() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:

@@ -83,9 +83,7 @@ class Through:
         """What the base reads; a server that reads less refuses longer prompts itself."""
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(source.find(self._base).folder).get_text_config(decoder=True)
-        room: int | None = getattr(config, "max_position_embeddings", None)
-        return room
+        return load.positions(AutoConfig.from_pretrained(source.find(self._base).folder))
 
     def require(self, sides: Mapping[str, Side], prompt: str, pair: Pair | None) -> None:
         """As `Respondent`: each side writes one token, and says how likely a continuation is if that will be asked."""

@@ -151,23 +151,17 @@ def items(subject: Subject, each: int) -> tuple[list[Item], dict[str, str], int]
         for task in tasks
         for document in documents.render(task, subject.renderer, each)
     ]
-    room = _room(subject)
-    short = [item for item in found if max(len(passage.ids) for passage in item.passages) <= room]
+    room = load.positions(load.config(subject.base))
+    short = [item for item in found if room is None or max(len(passage.ids) for passage in item.passages) <= room]
     prompts, too_long = len({item.prompt for item in short}), len(found) - len(short)
     if prompts < PROMPTS:
         raise MedslmError(
             f"an export is compared on at least {PROMPTS} prompts, but {each} items of each task of suite "
             f"'{exam.name}' make {prompts}"
-            + (f", {too_long} being {LONGER} of {subject.base.hub_id} ({room:.0f})" if too_long else "")
+            + (f", {too_long} being {LONGER} of {subject.base.hub_id} ({room})" if too_long else "")
             + "; raise --items, or give the suite's benchmarks with --data NAME=PATH"
         )
     return short, dict(exam.missing), too_long
-
-
-def _room(subject: Subject) -> float:
-    """Tokens that the base has positions for."""
-    room = getattr(load.config(subject.base).get_text_config(decoder=True), "max_position_embeddings", None)
-    return float("inf") if room is None else int(room)
 
 
 def _item(task: str, document: Mapping[str, Any], renderer: Renderer) -> Item:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medslm.errors import MedslmError
+from medslm.models import load
 
 if TYPE_CHECKING:  # importing this module imports no torch
     import torch
@@ -36,7 +37,7 @@ class Written:
 
 def require_room(model: Any, tokens: int) -> None:
     """Raise `MedslmError` if prompt and reply together are longer than the model reads."""
-    room = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    room = load.positions(model.config)
     if room is not None and tokens > room:
         raise MedslmError(f"prompt and reply make up to {tokens} tokens, but the model reads {room}; shorten them")
 

@@ -87,9 +87,7 @@ def _asked(renderer: Renderer, told: dict[str, object], text: str, instruction: 
     if renderer.format.layout is not None and not renderer.format.layout.prompted:
         if instruction is not None:
             raise MedslmError("the model continues texts and was never told what to do; leave out --instruction")
-        renderer.completion(
-            Example("asked", "", text, "", family="")
-        )  # which refuses what no document of training held
+        renderer.completion(Example("asked", "", text, "", family=""))  # refuses what no document of training held
         return text
     known = told["instructions"]
     chosen = instruction if instruction is not None else next(iter(known), "")  # type: ignore[call-overload]

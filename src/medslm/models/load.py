@@ -59,6 +59,12 @@ def _reading(base: Base, part: str) -> Iterator[None]:
         ) from error
 
 
+def positions(config: PreTrainedConfig) -> int | None:
+    """Tokens that a model with this configuration reads at most; none if it sets no bound."""
+    room: int | None = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return room
+
+
 def config(base: Base) -> PreTrainedConfig:
     """The base's configuration, of the whole model if it reads images as well.
 

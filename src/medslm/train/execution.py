@@ -154,8 +154,7 @@ def _optim(recipe: Sft, begun: str | None) -> str:
 
 def _require_positions(recipe: Sft, longest: int) -> None:
     """Raise `MedslmError` for an example that is longer than the base can count its tokens."""
-    config = load.config(resolve(recipe.base)).get_text_config()
-    room = getattr(config, "max_position_embeddings", None)
+    room = load.positions(load.config(resolve(recipe.base)))
     if room is not None and longest > room:
         raise MedslmError(
             f"the longest example has {longest:,} tokens and {recipe.base} reads {room:,}; set max_length={room}, or "

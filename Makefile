@@ -6,6 +6,8 @@ RUNS ?= runs
 WORKERS ?= 2
 BIN := $(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --config_file recipes/launch/single.yaml
+# the tests see no GPU unless they are given one
+GPU = CUDA_VISIBLE_DEVICES=$(or $(CUDA_VISIBLE_DEVICES),0)
 # spinning threads slow shared cores down by a factor of ten
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -54,11 +56,11 @@ test: install-dev ## the whole suite
 test-servers: install-dev ## what needs a real server: llama.cpp with the embedded model
 	$(BIN)/python -m pytest -m server
 test-gpu: install-dev ## what only a CUDA GPU can show: kernels, 8 bits, recorded decoding
-	CUDA_VISIBLE_DEVICES=$(or $(CUDA_VISIBLE_DEVICES),0) $(BIN)/python -m pytest -m gpu tests/gpu
+	$(GPU) $(BIN)/python -m pytest -m gpu tests/gpu
 test-unsloth: env-unsloth ## Unsloth beside our own trainer, on a GPU, in an environment of its own
-	.venv-unsloth/bin/python -m pytest -m unsloth tests/gpu
+	$(GPU) .venv-unsloth/bin/python -m pytest -m unsloth tests/gpu
 test-vllm: env-vllm ## vLLM beside our own engine, in process and as a server, on a GPU, in an environment of its own
-	.venv-vllm/bin/python -m pytest -m vllm tests/gpu
+	$(GPU) .venv-vllm/bin/python -m pytest -m vllm tests/gpu
 env-onnx: environments/onnx.txt ## Optimum's ONNX exporter, without medslm, which wants a newer transformers
 	$(PYTHON) -m venv .venv-onnx
 	.venv-onnx/bin/python -m pip install --quiet -r $<

@@ -4,6 +4,7 @@
     python benchmarks/recipes.py --only tinyllama-icd-qlora       # some of them, in this order
     python benchmarks/recipes.py --toy                            # the same path on a CPU, with tiny layers
     python benchmarks/recipes.py --plan                           # only what the planner expects; needs no GPU
+    .venv-unsloth/bin/python benchmarks/recipes.py --unsloth      # those of Unsloth's trainer, in its environment
 
 Rows are synthetic: random tokens, the last three quarters of which carry loss. Their lengths are lognormal with a
 median of 0.4 times the recipe's `max_length` and a sigma of 0.6, clipped to 16 tokens and to `max_length`, drawn with
@@ -11,9 +12,13 @@ seed 0; the plan is made for these rows, and a run sees them in the order of its
 32 steps the one with the fullest pass is the third, so that the shortest run meets it. All else is
 `train.supervised.train` as a recipe calls it, with the recipe's trainer, LoRA, quantisation, batch and GPU preset,
 whose memory is enforced. The peak is what torch's allocator held from when the base was there (loading is not
-measured), `off` is the prediction's distance from it, and tokens a second are those of the steps after the first,
-which compiles. A recipe that fails is shown as failed, and the others go on. Unsloth's own trainer is not measured
-here: it has to be imported before everything else, and `benchmarks/trainers.py` gives it a process of its own.
+measured), `off` is the prediction's distance from it, and tokens a second are the median of whole steps behind the
+first: kernels are compiled in it, and in some of the others. A recipe that fails is shown as failed, and the others go
+on.
+
+Recipes that train all weights of a GPT-2 run in their own loop, on such rows or on windows of random text; nothing is
+planned for them. Unsloth changes what is imported after it, so that its recipes have a process of their own; it draws
+its own order of rows, and how many share a pass is `train.trainers.unsloth`'s choice.
 """
 
 from __future__ import annotations
@@ -21,11 +26,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import importlib
 import importlib.util
 import io
 import json
+import statistics
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +43,11 @@ from medslm import environment
 
 environment.prepare()  # before torch reads how its allocator is to work
 environment.quiet()
+UNSLOTH = "--unsloth" in sys.argv
+if UNSLOTH:
+    if importlib.util.find_spec("unsloth") is None:
+        raise SystemExit("Unsloth is not installed here; `make env-unsloth` makes an environment for it")
+    importlib.import_module("unsloth")  # before what it changes
 
 import datasets  # noqa: E402
 import numpy  # noqa: E402
@@ -41,15 +55,17 @@ import pyarrow  # noqa: E402
 import torch  # noqa: E402
 from rivals.bases import random_base  # noqa: E402
 from rivals.shapes import tokenizer  # noqa: E402
+from transformers import GPT2LMHeadModel, TrainerCallback  # noqa: E402
 
 from medslm.data.rows import Rows  # noqa: E402
 from medslm.models import load, shapes, source  # noqa: E402
+from medslm.models import unsloth as unsloth_base  # noqa: E402
 from medslm.models.base import resolve  # noqa: E402
 from medslm.models.lora import loras  # noqa: E402
-from medslm.recipe import Fingerprint, Sft  # noqa: E402
-from medslm.train import batches, memory, planning, supervised  # noqa: E402
+from medslm.recipe import Fingerprint, Pretrain, Sft  # noqa: E402
+from medslm.train import batches, beginning, blocks, loop, memory, planning, supervised  # noqa: E402
 from medslm.train.memory import card  # noqa: E402
-from medslm.train.trainers import full_memory  # noqa: E402
+from medslm.train.trainers import full_memory, unsloth  # noqa: E402
 
 GIB = 2**30
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -63,22 +79,33 @@ LEAST, MOST = 3, 10_000
 TOY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 512}
 TOY |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
 TOY_IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+TOY_GPT2 = {"n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 512, "gradient_accumulation_steps": 2}
 
 
-def recipes(only: list[str], toy: bool) -> list[Sft]:
-    """Those of supervised fine-tuning, as named or in the order of their files; for a toy with shorter rows and fewer."""
+def recipes(only: list[str], toy: bool) -> list[Sft | Pretrain]:
+    """As named, or all that this process can measure in the order of their files; for a toy with shorter rows and fewer."""
     found = {}
     for path in sorted(RECIPES.glob("*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        if isinstance(module.RECIPE, Sft):
-            found[module.RECIPE.name] = module.RECIPE
+        found[module.RECIPE.name] = module.RECIPE
     if unknown := [name for name in only if name not in found]:
         raise SystemExit(f"no such recipe: {', '.join(unknown)}; there are {', '.join(found)}")
-    small: dict[str, Any] = {"max_length": 64, "global_batch_size": 4, "tokens_per_pass": 0} if toy else {}
-    return [replace(found[name], **small) for name in only or found]
+    wanted = [found[name] for name in only or found if only or not UNSLOTH or learns(found[name]) == "unsloth"]
+    return [small(recipe) if toy else recipe for recipe in wanted]
+
+
+def small(recipe: Sft | Pretrain) -> Sft | Pretrain:
+    """The same with few short rows and, if its own layers are made, tiny ones."""
+    rows: dict[str, Any] = {"max_length": 64, "global_batch_size": 4}
+    return replace(recipe, **rows, **(TOY_GPT2 if isinstance(recipe, Pretrain) else {"tokens_per_pass": 0}))
+
+
+def learns(recipe: Sft | Pretrain) -> str:
+    """The trainer, or that of a GPT-2, which has none to choose."""
+    return "loop" if isinstance(recipe, Pretrain) else recipe.trainer
 
 
 def config(base: str, toy: bool) -> Any:
@@ -91,7 +118,7 @@ def config(base: str, toy: bool) -> Any:
     return shapes.published(hub_id, **TOY, **TOY_IDS, **experts)
 
 
-def lengths(recipe: Sft) -> Any:
+def lengths(recipe: Sft | Pretrain) -> Any:
     """Tokens of each training row, one of which is as long as the recipe reads. (N,)"""
     number = STEPS * recipe.global_batch_size
     drawn = numpy.random.default_rng(0).lognormal(numpy.log(MEDIAN * recipe.max_length), SIGMA, number)
@@ -142,48 +169,86 @@ def rows(tokens: Any, vocabulary: int) -> Rows:
     return Rows(made(tokens), made(tokens[:2]), {}, {}, {}, tokens)
 
 
-class Clock:
+class Clock(TrainerCallback):  # type: ignore[misc]
     """Tokens and seconds of each optimiser step; ends the run when its seconds are over."""
 
     def __init__(self, seconds: float) -> None:
         self.steps: list[tuple[int, float]] = []
-        self._seconds = seconds
-        self._step = supervised.CompletionTrainer.training_step
-
-    def __call__(self, trainer: Any, model: Any, inputs: Any, *more: Any) -> Any:
-        """In the place of the trainer's own step, which it calls."""
-        start = time.perf_counter()
-        loss = self._step(trainer, model, inputs, *more)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.steps.append((inputs.tokens, time.perf_counter() - start))
-        if len(self.steps) >= LEAST and sum(seconds for _, seconds in self.steps[1:]) >= self._seconds:
-            trainer.state.max_steps = trainer.state.global_step + 1  # this one: it is judged and kept as the last
-        return loss
+        self._seconds, self._begun, self._before = seconds, 0.0, 0
 
     @property
-    def speed(self) -> float:
-        """Tokens a second behind the first step."""
-        tokens, seconds = (sum(part) for part in zip(*self.steps[1:]))
-        return tokens / seconds
+    def enough(self) -> bool:
+        """True if the next step may be the last."""
+        return len(self.steps) >= LEAST - 1 and sum(seconds for _, seconds in self.steps[1:]) >= self._seconds
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start, and say whether this step is the last: it is judged and kept."""
+        if self.enough:
+            state.max_steps = state.global_step + 1
+        self._begun, self._before = now(), state.num_input_tokens_seen
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Stop."""
+        self.steps.append((int(state.num_input_tokens_seen - self._before), now() - self._begun))
 
 
-def loaded(recipe: Sft, toy: bool, wanted: str) -> Any:
-    """The base, from which on the peak counts."""
-    model = random_base(config(recipe.base, toy), recipe.quantization, load.dtype(wanted))
-    collect()
+def now() -> float:
+    """Seconds, when all that was asked of the GPU is done."""
     if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    return model
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
-def measure(recipe: Sft, plan: memory.MemoryPlan, asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def speed(steps: list[tuple[int, float]]) -> float:
+    """Tokens a second of the middle step behind the first."""
+    return statistics.median(tokens / seconds for tokens, seconds in steps[1:])
+
+
+def counted(build: Callable[..., Any]) -> Callable[..., Any]:
+    """What builds a base; from when it is there the peak counts."""
+
+    def built(*words: Any, **named: Any) -> Any:
+        model = build(*words, **named)
+        collect()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        return model
+
+    return built
+
+
+def watched(build: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
+    """What builds a trainer; the clock looks on."""
+
+    def built(*words: Any, **named: Any) -> Any:
+        trainer = build(*words, **named)
+        trainer.add_callback(clock)
+        return trainer
+
+    return built
+
+
+def laid(recipe: Sft, folder: Path, toy: bool) -> Any:
+    """The base's configuration, which is written; with weights and tokenizer for Unsloth, which reads them itself."""
+    made, words = config(recipe.base, toy), tokenizer(recipe.max_length)
+    made.save_pretrained(folder)
+    if recipe.trainer == "unsloth":
+        random_base(made, "none", load.dtype(recipe.dtype)).save_pretrained(folder)
+        words.save_pretrained(folder)
+    return made, words
+
+
+def measure(recipe: Sft, tokens_per_pass: int, asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """A short run of the recipe; what is put in the place of the Hub is taken away again."""
-    clock, toy, made = Clock(asked.seconds), asked.toy, config(recipe.base, asked.toy)
+    clock, toy = Clock(asked.seconds), asked.toy
     base, run = folder / "base", folder / recipe.name
-    made.save_pretrained(base)
-    words = tokenizer(recipe.max_length)
-    built = rows(arranged(recipe, plan.tokens_per_pass), made.get_text_config().vocab_size)
+    made, words = laid(recipe, base, toy)
+    built = rows(arranged(recipe, tokens_per_pass), made.get_text_config().vocab_size)
+
+    @counted
+    def model(_: Any, quantization: str = "none", wanted: str = "auto") -> Any:
+        return random_base(made, recipe.quantization, load.dtype(wanted))
+
     short = replace(recipe, max_steps=MOST, eval_steps=MOST, logging_steps=1, **({"gpu": "auto"} if toy else {}))
 
     class Renderer:
@@ -193,10 +258,12 @@ def measure(recipe: Sft, plan: memory.MemoryPlan, asked: argparse.Namespace, fol
     with contextlib.ExitStack() as stack:
         for owner, name, value in (
             (source, "find", lambda _: source.Source("hub", base, "0" * 40, "mit")),
-            (load, "model", lambda _, quantization="none", wanted="auto": loaded(recipe, toy, wanted)),
+            (load, "model", model),
+            (unsloth_base, "loaded", counted(unsloth_base.loaded)),
             (planning, "plan", lambda *_: planned),
             (planning, "describe", lambda *_: None),  # there are no gates to speak of
-            (supervised.CompletionTrainer, "training_step", lambda *words: clock(*words)),
+            (supervised, "trainer", watched(supervised.trainer, clock)),
+            (unsloth, "trainer", watched(unsloth.trainer, clock)),
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
@@ -208,20 +275,47 @@ def measure(recipe: Sft, plan: memory.MemoryPlan, asked: argparse.Namespace, fol
     return told_by(json.loads((run / "run.json").read_text(encoding="utf-8")), clock)
 
 
+def in_loop(recipe: Pretrain, seconds: float) -> dict[str, Any]:
+    """Some steps of a GPT-2's own loop, from random weights; nothing is planned, and nothing evaluated or kept."""
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    tokens = lengths(recipe)
+    if recipe.on_text:
+        size = 4 * recipe.global_batch_size * recipe.max_length
+        text = numpy.random.default_rng(0).integers(recipe.vocab_size, size=size).astype("u2")
+        source: blocks.Source = blocks.Windows(text, recipe.max_length, recipe.seed)
+    else:
+        source = blocks.Examples(rows(tokens, recipe.vocab_size).train, recipe.seed)
+    model = GPT2LMHeadModel(beginning.config(recipe, 0)).to(load.device()).train()
+    with tempfile.TemporaryDirectory() as folder:
+        run = loop.Loop(model, recipe, MOST, Path(folder))
+    steps: list[tuple[int, float]] = []
+    for step in batches.Ahead(run._ahead(source)):
+        begun = now()
+        run.learn(step)
+        steps.append((step.tokens, now() - begun))
+        if len(steps) >= loop.COMPILED_FROM and sum(took for _, took in steps[1:]) >= seconds:
+            break
+    told = {"rows_per_pass": recipe.rows(1), "compiled": run.compiled, "steps": len(steps)}
+    return told | peak() | {"tokens_per_second": speed(steps)}
+
+
+def peak() -> dict[str, float]:
+    """GiB that torch's allocator held at most, and that were in use."""
+    if not torch.cuda.is_available():
+        return {}
+    held, used = torch.cuda.max_memory_reserved(), torch.cuda.max_memory_allocated()
+    return {"peak_gib": held / GIB, "allocated_gib": used / GIB}
+
+
 def told_by(written: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """What is kept of a run: its own plan, which knew what memory is free, and what came of it."""
-    speed, told = written["speed"], {}
-    if speed["memory"]:
-        told = {
-            "predicted_gib": speed["memory"]["predicted"] / GIB,
-            "planned_tokens": speed["memory"]["tokens_per_pass"],
-        }
-    if torch.cuda.is_available():
-        peak = torch.cuda.max_memory_reserved() / GIB
-        told |= {"peak_gib": peak, "allocated_gib": torch.cuda.max_memory_allocated() / GIB}
-        told |= {"off": told["predicted_gib"] / peak - 1} if "predicted_gib" in told else {}
-    kept = {name: speed[name] for name in ("paths", "backed_off")}
-    return told | kept | {"tokens_per_second": clock.speed, "steps": len(clock.steps)}
+    ran, told = written["speed"], peak()
+    if ran["memory"]:
+        told |= {"predicted_gib": ran["memory"]["predicted"] / GIB, "planned_tokens": ran["memory"]["tokens_per_pass"]}
+        told |= {"off": told["predicted_gib"] / told["peak_gib"] - 1} if "peak_gib" in told else {}
+    kept = {name: ran[name] for name in ("paths", "backed_off")}
+    return told | kept | {"tokens_per_second": speed(clock.steps), "steps": len(clock.steps)}
 
 
 def collect() -> None:
@@ -237,10 +331,10 @@ HEAD = (
 )
 
 
-def line(recipe: Sft, told: dict[str, Any]) -> str:
+def line(recipe: Sft | Pretrain, told: dict[str, Any]) -> str:
     """Of the table."""
-    head = f"{recipe.name:<36}{recipe.base:<24}{recipe.trainer:<8}{recipe.quantization:<6}{recipe.max_length:>6}"
-    head += f"{recipe.gpu:>6}"
+    kept, gpu = ("none", "-") if isinstance(recipe, Pretrain) else (recipe.quantization, recipe.gpu)
+    head = f"{recipe.name:<36}{recipe.base:<24}{learns(recipe):<8}{kept:<6}{recipe.max_length:>6}{gpu:>6}"
     for why in ("not here", "failed"):
         if why in told:
             return f"{head}  {why}: {told[why][:160]}"
@@ -254,24 +348,34 @@ def line(recipe: Sft, told: dict[str, Any]) -> str:
     return head + "".join(cells) + ("  backed off" if told.get("backed_off") else "")
 
 
-def one(recipe: Sft, asked: argparse.Namespace) -> dict[str, Any]:
+def one(recipe: Sft | Pretrain, asked: argparse.Namespace) -> dict[str, Any]:
     """What is found of a recipe; whatever goes wrong with it, the others are still measured."""
-    if recipe.trainer == "unsloth":
-        here = importlib.util.find_spec("unsloth") is not None
-        why = "it needs a process of its own: benchmarks/trainers.py" if here else "Unsloth is not installed"
-        return {"not here": why}
-    told: dict[str, Any] = {}
+    if (learns(recipe) == "unsloth") != UNSLOTH:
+        return {
+            "not here": "without --unsloth" if UNSLOTH else "with --unsloth, in the environment of make env-unsloth"
+        }
     start = time.perf_counter()
+    told: dict[str, Any] = {}
     try:
-        plan = predicted(recipe, asked.toy)
-        told |= {"predicted_gib": plan.predicted / GIB, "planned_tokens": plan.tokens_per_pass, "fullest": plan.fullest}
-        told |= {"levels": list(plan.levels), "offload": plan.offload, "optim": plan.optim}
-        if not asked.plan:
-            with tempfile.TemporaryDirectory() as folder:
-                told |= measure(recipe, plan, asked, Path(folder))
+        if isinstance(recipe, Pretrain):
+            told |= {} if asked.plan else in_loop(recipe, asked.seconds)
+        else:
+            told |= expected(recipe, asked.toy)
+            if not asked.plan:
+                with tempfile.TemporaryDirectory() as folder:
+                    told |= measure(recipe, told.get("planned_tokens", unsloth.TOKENS), asked, Path(folder))
     except Exception as error:  # noqa: BLE001
         told["failed"] = f"{type(error).__name__}: {error}"
     return told | {"seconds": round(time.perf_counter() - start, 1)}
+
+
+def expected(recipe: Sft, toy: bool) -> dict[str, Any]:
+    """What the planner expects, if it is asked at all."""
+    if recipe.trainer == "unsloth":
+        return {}
+    plan = predicted(recipe, toy)
+    told = {"predicted_gib": plan.predicted / GIB, "planned_tokens": plan.tokens_per_pass, "fullest": plan.fullest}
+    return told | {"levels": list(plan.levels), "offload": plan.offload, "optim": plan.optim}
 
 
 def main() -> None:
@@ -283,6 +387,7 @@ def main() -> None:
     )
     parser.add_argument("--toy", action="store_true", help="tiny layers, on any machine")
     parser.add_argument("--plan", action="store_true", help="measure nothing")
+    parser.add_argument("--unsloth", action="store_true", help="the recipes of Unsloth's trainer, and no others")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     if not (asked.toy or asked.plan or torch.cuda.is_available()):
@@ -294,6 +399,8 @@ def main() -> None:
         told = results[recipe.name] = one(recipe, asked)
         print(line(recipe, told), flush=True)
         collect()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
         if asked.json:  # at once: whoever stops this keeps what was measured
             asked.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if found := [abs(told["off"]) for told in results.values() if "off" in told]:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 HOME = Path(tempfile.mkdtemp(prefix="medslm-tests-"))
+OURS = ("HF_", "HUGGING", "TRANSFORMERS_", "WANDB_", "OPENAI_", "MEDSLM_")
+for name in [name for name in os.environ if name.startswith(OURS)]:
+    del os.environ[name]  # caches, keys, servers and settings of whoever runs the tests
 os.environ |= {  # read at import by what is imported below and by every process that a test starts
     "HF_HOME": str(HOME / "hf"),
     "HF_HUB_OFFLINE": "1",

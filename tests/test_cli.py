@@ -12,6 +12,8 @@ import pytest
 from medslm import catalogue, cli
 from medslm.errors import MedslmError
 
+ROOT = Path(__file__).parents[1]
+
 
 def medslm(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -71,14 +73,24 @@ def test_an_interrupt_is_a_line_and_its_exit_status(
 
 
 def test_the_command_that_is_told_to_be_run_next_exists_as_it_is_told() -> None:
-    make = subprocess.run(["make", "help"], check=True, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    make = subprocess.run(["make", "help"], check=True, cwd=ROOT, capture_output=True, text=True)
     targets = {line.split()[0] for line in make.stdout.splitlines()}
     assert {"quickstart", "test", "eval", "card", "push", "pull", "check", "test-oldest"} <= targets
 
 
+@pytest.mark.parametrize("target", ["test-gpu", "test-unsloth", "test-vllm"])
+def test_what_needs_a_gpu_is_given_one(target: str) -> None:
+    told = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    for given, seen in (({}, "0"), ({"CUDA_VISIBLE_DEVICES": "1"}, "1")):
+        words = ["make", "--dry-run", target]
+        made = subprocess.run(words, check=True, cwd=ROOT, capture_output=True, text=True, env=told | given)
+        (line,) = (line for line in made.stdout.splitlines() if "pytest -m " in line)
+        assert line.startswith(f"CUDA_VISIBLE_DEVICES={seen} ")  # else the tests hide all of them
+
+
 def test_make_hands_the_suite_to_the_command() -> None:
     words = ["make", "--dry-run", "--always-make", "eval", "NAME=smollm2-icd10-lora", "SUITE=medqa", "LIMIT=4"]
-    done = subprocess.run(words, check=True, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    done = subprocess.run(words, check=True, cwd=ROOT, capture_output=True, text=True)
     assert "medslm eval smollm2-icd10-lora --runs runs --suite medqa --limit 4" in done.stdout
 
 
@@ -87,7 +99,7 @@ def test_make_says_which_variable_is_missing() -> None:
     done = subprocess.run(
         ["make", "eval"],
         check=False,
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         env=env,
         capture_output=True,
         text=True,

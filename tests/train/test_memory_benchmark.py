@@ -14,8 +14,10 @@ import numpy
 import pytest
 
 from medslm.train.batches import Order, side_by_side
+from medslm.train.loop import COMPILED_FROM
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "recipes.py"
+NAMES = ["tinyllama-icd-qlora", "qwen2-0-5b-alpaca-unsloth", "gpt2-medical-o1-sft", "qwen2-0-5b-alpaca-baseline"]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -29,8 +31,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, dict[str, object]]]:
     out = tmp_path_factory.mktemp("recipes") / "out.json"
-    names = ["tinyllama-icd-qlora", "qwen2-0-5b-alpaca-unsloth", "qwen2-0-5b-alpaca-baseline"]
-    done = run("--toy", "--only", *names, "--seconds", "0", "--json", str(out))
+    done = run("--toy", "--only", *NAMES, "--seconds", "0", "--json", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines(), json.loads(out.read_text(encoding="utf-8"))
 
@@ -38,21 +39,34 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str,
 def test_recipes_are_measured_in_the_order_in_which_they_are_named(told: tuple[list[str], dict[str, object]]) -> None:
     lines, found = told
     assert [line.split()[0] for line in lines[1:]] == list(found)
-    assert list(found) == ["tinyllama-icd-qlora", "qwen2-0-5b-alpaca-unsloth", "qwen2-0-5b-alpaca-baseline"]
+    assert list(found) == NAMES
     assert lines[0].split()[-5:] == ["peak", "GiB", "off", "tok/s", "s"]
 
 
 def test_an_adapter_and_all_weights_are_trained_for_three_steps_at_least(
     told: tuple[list[str], dict[str, dict[str, object]]],
 ) -> None:
-    adapter, _, whole = told[1].values()
+    adapter, _, _, whole = told[1].values()
     assert (adapter["steps"], whole["steps"]) == (3, 3)
     assert adapter["paths"] != whole["paths"]
     assert all(one["tokens_per_second"] and one["predicted_gib"] for one in (adapter, whole))
 
 
-def test_a_trainer_that_is_not_installed_is_said_to_be_so(told: tuple[list[str], dict[str, object]]) -> None:
-    assert told[0][2].endswith("not here: Unsloth is not installed")
+def test_a_gpt2_is_trained_in_its_own_loop(told: tuple[list[str], dict[str, dict[str, object]]]) -> None:
+    gpt2 = told[1]["gpt2-medical-o1-sft"]
+    assert gpt2["steps"] == COMPILED_FROM and gpt2["tokens_per_second"]
+    assert "predicted_gib" not in gpt2
+
+
+def test_unsloths_recipe_is_left_to_a_process_of_its_own(told: tuple[list[str], dict[str, object]]) -> None:
+    assert told[0][2].endswith("not here: with --unsloth, in the environment of make env-unsloth")
+    done = run("--unsloth")
+    assert done.returncode == 1
+    assert done.stderr == "Unsloth is not installed here; `make env-unsloth` makes an environment for it\n"
+
+
+def test_a_steps_speed_is_that_of_the_middle_one(script: ModuleType) -> None:
+    assert script.speed([(100, 50.0), (100, 1.0), (100, 20.0), (300, 2.0)]) == 100
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 Import `trainers.early` first: Unsloth replaces parts of transformers, TRL and PEFT and has to come before them. What is
 its own: how examples are laid out in a pass, their order in an epoch, the kernels and the memory.
-https://github.com/unslothai/unsloth (Apache-2.0), 2026.10.9
+https://github.com/unslothai/unsloth (Apache-2.0), 2026.10.7
 """
 
 from __future__ import annotations

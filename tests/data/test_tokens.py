@@ -17,7 +17,7 @@ import pytest
 import toy_templates
 from medslm.data import tokens
 from medslm.data.formats.render import Renderer
-from medslm.data.tokens import Origin, Tokenise
+from medslm.data.tokens import Done, Origin, Tokenise
 from medslm.errors import MedslmError
 from toy_data import example
 
@@ -183,3 +183,19 @@ def test_a_journal_that_promises_more_than_the_disk_holds_is_not_believed(tmp_pa
     with partial.open("ab") as stream:
         stream.write(bytes(10))
     assert tokens._recover(partial, journal, origin).examples == 5
+
+
+def test_what_is_entered_behind_a_line_that_was_cut_off_is_known_at_the_next_start(tmp_path: Path) -> None:
+    partial, journal = tokens._begun(tmp_path / "train.bin")
+    origin, done = Origin("t", "s"), Done(examples=5, count=4, documents=5)
+    tokens._recover(partial, journal, origin)
+    with partial.open("ab") as stream, journal.open("a", encoding="utf-8") as entries:
+        stream.write(bytes(8))
+        tokens._enter(stream, entries, done)
+        entries.write('{"examples": 10, "cou')  # the power went
+    assert tokens._recover(partial, journal, origin) == done
+    later = Done(examples=15, count=12, documents=15)
+    with partial.open("ab") as stream, journal.open("a", encoding="utf-8") as entries:
+        stream.write(bytes(16))
+        tokens._enter(stream, entries, later)
+    assert tokens._recover(partial, journal, origin) == later

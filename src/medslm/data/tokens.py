@@ -159,10 +159,15 @@ def _recover(partial: Path, journal: Path, origin: Origin) -> Done:
         size = (partial.stat().st_size if partial.exists() else 0) - ROOM
         for entry in reversed(entries[1:]):
             if 2 * entry["count"] <= size:
+                _begin(journal, entries[0], entry)  # else what follows would be glued to a line that was cut off
                 return Done(**{**entry, "left_out": Counter(entry["left_out"])})
     partial.write_bytes(bytes(ROOM))
-    files.write_text(journal, json.dumps(asdict(origin)) + "\n")
+    _begin(journal, asdict(origin))
     return Done()
+
+
+def _begin(journal: Path, *entries: dict[str, Any]) -> None:
+    files.write_text(journal, "".join(json.dumps(entry) + "\n" for entry in entries))
 
 
 def _entries(journal: Path) -> Iterator[dict[str, Any]]:

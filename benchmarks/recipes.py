@@ -53,9 +53,10 @@ import datasets  # noqa: E402
 import numpy  # noqa: E402
 import pyarrow  # noqa: E402
 import torch  # noqa: E402
+from pretraining import fresh, windows  # noqa: E402
 from rivals.bases import random_base  # noqa: E402
 from rivals.shapes import tokenizer  # noqa: E402
-from transformers import GPT2LMHeadModel, TrainerCallback  # noqa: E402
+from transformers import TrainerCallback  # noqa: E402
 
 from medslm.data.rows import Rows  # noqa: E402
 from medslm.models import load, shapes, source  # noqa: E402
@@ -63,7 +64,7 @@ from medslm.models import unsloth as unsloth_base  # noqa: E402
 from medslm.models.base import resolve  # noqa: E402
 from medslm.models.lora import loras  # noqa: E402
 from medslm.recipe import Fingerprint, Pretrain, Sft  # noqa: E402
-from medslm.train import batches, beginning, blocks, loop, memory, planning, supervised  # noqa: E402
+from medslm.train import batches, blocks, loop, memory, planning, supervised  # noqa: E402
 from medslm.train.memory import card  # noqa: E402
 from medslm.train.trainers import full_memory, unsloth  # noqa: E402
 
@@ -277,18 +278,9 @@ def measure(recipe: Sft, tokens_per_pass: int, asked: argparse.Namespace, folder
 
 def in_loop(recipe: Pretrain, seconds: float) -> dict[str, Any]:
     """Some steps of a GPT-2's own loop, from random weights; nothing is planned, and nothing evaluated or kept."""
-    torch.manual_seed(0)
     torch.compiler.reset()
-    tokens = lengths(recipe)
-    if recipe.on_text:
-        size = 4 * recipe.global_batch_size * recipe.max_length
-        text = numpy.random.default_rng(0).integers(recipe.vocab_size, size=size).astype("u2")
-        source: blocks.Source = blocks.Windows(text, recipe.max_length, recipe.seed)
-    else:
-        source = blocks.Examples(rows(tokens, recipe.vocab_size).train, recipe.seed)
-    model = GPT2LMHeadModel(beginning.config(recipe, 0)).to(load.device()).train()
-    with tempfile.TemporaryDirectory() as folder:
-        run = loop.Loop(model, recipe, MOST, Path(folder))
+    source: blocks.Source = windows(recipe) if recipe.on_text else answers(recipe)
+    run = loop.Loop(fresh(recipe).to(load.device()).train(), recipe, MOST, Path(tempfile.gettempdir()))
     steps: list[tuple[int, float]] = []
     for step in batches.Ahead(run._ahead(source)):
         begun = now()
@@ -298,6 +290,11 @@ def in_loop(recipe: Pretrain, seconds: float) -> dict[str, Any]:
             break
     told = {"rows_per_pass": recipe.rows(1), "compiled": run.compiled, "steps": len(steps)}
     return told | peak() | {"tokens_per_second": speed(steps)}
+
+
+def answers(recipe: Pretrain) -> blocks.Examples:
+    """Rows as the other recipes have them."""
+    return blocks.Examples(rows(lengths(recipe), recipe.vocab_size).train, recipe.seed)
 
 
 def peak() -> dict[str, float]:

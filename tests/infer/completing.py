@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
+from medslm.infer.engines.openai import NOBODY
+
 Habits = Literal["vllm", "llama.cpp", "biased", "texts"]
 """`vllm` echoes prompts with log-probabilities; `llama.cpp` ignores `echo` and tells what was likely before the bias;
 `biased` after it; `texts` takes texts and OpenAI's own fields only, as TGI and `transformers serve` do."""
@@ -46,14 +48,18 @@ class Fault:
     hang: bool = False
     hollow: bool = False
     """Answer without choices."""
+    answer: dict[str, Any] | None = None
+    """Answer so under a 200."""
 
 
 class CompletionServer:
     """`with CompletionServer(habits) as server:` an endpoint at `server.url`, whose every reply is `says`."""
 
-    def __init__(self, habits: Habits = "vllm", says: str = "a reply", breaks: bool = False) -> None:
-        """`breaks`: streams end without saying why."""
-        self.habits, self.says, self.breaks = habits, says, breaks
+    def __init__(
+        self, habits: Habits = "vllm", says: str = "a reply", breaks: bool = False, any_name: bool = False
+    ) -> None:
+        """`breaks`: streams end without saying why; `any_name`: one model answers whatever it is called."""
+        self.habits, self.says, self.breaks, self.any_name = habits, says, breaks, any_name
         self.faults: list[Fault] = []
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -73,19 +79,25 @@ class CompletionServer:
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes] | None:
         """Status, headers and body; none to close the connection."""
+        if body["model"] == NOBODY and not self.any_name:
+            return 404, {}, b'{"error": {"message": "no such model"}}'
         self.asked.append(body)
         fault = self.faults.pop(0) if self.faults else Fault()
         if fault.hang:
             self._closed.wait(30)
         if fault.hang or fault.drop:
             return None
+        if fault.answer is not None:
+            return 200, {}, json.dumps(fault.answer).encode()
         if fault.status:
             return fault.status, fault.headers, fault.body
         if self.habits == "texts" and (not isinstance(body["prompt"], str) or set(body) - OWN):
             return 422, {}, b'{"detail": "Unexpected fields in the request, or a prompt that is no string"}'
         if body.get("stream"):
             return 200, {"Content-Type": "text/event-stream"}, self._streamed()
-        return 200, {}, json.dumps(self._whole([] if fault.hollow else [self._choice(body)])).encode()
+        told = self._whole([] if fault.hollow else [self._choice(body)])
+        told["usage"]["prompt_tokens"] = len(body["prompt"]) if isinstance(body["prompt"], list) else 0  # not counted
+        return 200, {}, json.dumps(told).encode()
 
     def _choice(self, body: dict[str, Any]) -> dict[str, Any]:
         told = self._told(body) if "logprobs" in body and self.habits != "texts" else None

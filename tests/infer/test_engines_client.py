@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from email.utils import formatdate
 from typing import Any
@@ -234,3 +235,67 @@ def test_after_a_failure_nothing_more_is_begun_and_nobody_waits_on() -> None:
             client.each(lambda n: client.ask(send), range(50), 2)
         assert time.monotonic() - started < 5 and len(server.asked) < 50
         assert client.ask(send) == "yes", "the client goes on to serve"
+
+
+def test_an_interrupt_does_not_wait_for_a_slow_server() -> None:
+    slow, started = threading.Event(), time.monotonic()
+
+    def ask(n: int) -> None:
+        if n:
+            slow.wait(20)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with Client(Endpoint("http://127.0.0.1:9/v1", "m")) as client, pytest.raises(KeyboardInterrupt):
+        client.each(ask, range(9), 3, interrupted)
+    assert time.monotonic() - started < 10
+    slow.set()
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-secret\n", "sk-secret\r", " sk-secret", "sk secret", "sk-secr\u00e9t", "sk\x00secret"]
+)
+def test_a_key_that_no_header_takes_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(MedslmError, match="MEDSLM_ENGINE_KEY holds what no key does") as told:
+        Endpoint("http://127.0.0.1:9/v1", "m", key)
+    assert "sk" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/v1 ", "http://127.0.0.1:9/v1\n", " https://h/v1", "https://a b/v1"]
+)
+def test_an_address_with_a_blank_or_a_line_s_end_is_none(url: str) -> None:
+    with pytest.raises(MedslmError, match="MEDSLM_ENGINE_URL is no address of a server"):
+        Endpoint(url, "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ALL_PROXY", "gopher://me:s3cret@proxy.example:1"), ("SSL_CERT_FILE", "/nowhere/s3cret.pem")]
+)
+def test_a_proxy_or_certificates_that_cannot_be_used_are_a_sentence(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(
+        MedslmError, match=r"cannot be asked through the proxy or with the certificates .*ALL_PROXY"
+    ) as told:
+        Client(Endpoint("https://judge.example/v1", "m"))
+    assert "s3cret" not in str(told.value)
+    Client(Endpoint("http://127.0.0.1:9/v1", "m")).close()
+
+
+def test_where_an_answer_points_is_said_without_what_may_be_secret_there() -> None:
+    with JudgeServer(yes) as server:
+        server.faults = [Fault(307, {"Location": "https://me:s3cret@other.example:8443/v1/chat?token=s3cret"})]
+        with pytest.raises(MedslmError, match=r"points elsewhere, to https://other\.example:8443/v1/chat: set") as told:
+            ask(server)
+    assert "s3cret" not in str(told.value)
+
+
+def test_a_status_that_counts_as_a_refusal_is_asked_a_few_times_only() -> None:
+    with JudgeServer(yes) as server, Client(Endpoint(server.url, "m")) as client:
+        server.faults = [Fault(500)] * 9
+        with pytest.raises(Refused, match="it says 500"):
+            client.ask(send, refusals=(500,))
+    assert client.attempts == room.FEW

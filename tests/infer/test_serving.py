@@ -203,6 +203,17 @@ def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:
 
 
 @pytest.mark.server
+def test_a_file_that_llama_cpp_does_not_read_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "half.gguf").write_bytes(b"GGUF\x03\0\0\0")
+    code = FOREIGN.format(arguments=f"'half', export=pathlib.Path({str(tmp_path)!r}), port={free()}")
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import pathlib\n{code}"], capture_output=True, text=True, cwd=tmp_path, timeout=120
+    )
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert f"medslm: llama.cpp cannot serve {tmp_path / 'half.gguf'}" in ended.stderr
+
+
+@pytest.mark.server
 def test_a_real_server_answers_the_curl_line_asks_for_the_key_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     port = free()
     code = FOREIGN.format(arguments=f"'smollm2-135m-instruct', server='llama.cpp', port={port}")

@@ -71,9 +71,11 @@ class Fault:
 class JudgeServer:
     """`with JudgeServer(persona) as server:` an endpoint at `server.url`."""
 
-    def __init__(self, persona: Persona, *, heeds: Heeds = "schema", rejects: tuple[str, ...] = ()) -> None:
-        """`rejects`: settings that are refused with a 400 that names them."""
-        self.persona, self.heeds, self.rejects = persona, heeds, rejects
+    def __init__(
+        self, persona: Persona, *, heeds: Heeds = "schema", rejects: tuple[str, ...] = (), fastapi: bool = False
+    ) -> None:
+        """`rejects`: settings that are refused with a 400 that names them, or as FastAPI does, with a 422."""
+        self.persona, self.heeds, self.rejects, self.fastapi = persona, heeds, rejects, fastapi
         self.model = "scripted-1"
         self.faults: list[Fault] = []
         self.trials = 0
@@ -96,6 +98,9 @@ class JudgeServer:
     def answer(self, asked: Asked) -> tuple[int, dict[str, str], bytes] | None:
         """Status, headers and body; none to close the connection."""
         if named := next((name for name in self.rejects if self._has(asked.body, name)), None):
+            if self.fastapi:
+                detail = [{"loc": ["body", named], "msg": "Extra inputs are not permitted", "input": asked.prompt}]
+                return 422, {}, json.dumps({"detail": detail}).encode()
             other = " Use 'max_completion_tokens' instead." if named == "max_tokens" else ""
             return 400, {}, json.dumps({"error": {"message": f"Unsupported parameter: '{named}'.{other}"}}).encode()
         shape = asked.body.get("response_format", {}).get("type", "")

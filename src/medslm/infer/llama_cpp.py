@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from medslm import environment
-from medslm.errors import MedslmError
+from medslm.errors import MedslmError, as_exit_code
 
 SERVER, PACKAGE, VARIABLE = "llama-server", "xllamacpp", "MEDSLM_LLAMA_CPP"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -103,7 +103,10 @@ def _wait(process: subprocess.Popen[bytes], url: str, told: str, said: IO[bytes]
 def main(
     file: str, host: str, port: str, name: str = "", context: str = "0", threads: str = "0", until: str = ""
 ) -> None:
-    """Serve one GGUF file until Ctrl-C or SIGTERM, or with `until="input"` until its standard input ends."""
+    """Serve one GGUF file until Ctrl-C or SIGTERM, or with `until="input"` until its standard input ends.
+
+    Raises `MedslmError` for a file that llama.cpp does not read.
+    """
     import xllamacpp
 
     params: Any = xllamacpp.CommonParams()
@@ -118,7 +121,13 @@ def main(
     params.api_keys = [key] if key else []
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    server = xllamacpp.Server(params)
+    try:
+        server = xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise MedslmError(
+            f"llama.cpp cannot serve {file} ({error}); its own lines above say why: a file that is cut off, of another "
+            f"version, or too large for the memory, or {host}:{port} is taken"
+        ) from None
     print(f"llama.cpp listens at {server.listening_address}", flush=True)
     if until == "input":  # whoever started it may be killed
         sys.stdin.read()
@@ -131,4 +140,5 @@ def _end(number: int, frame: Any = None) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with as_exit_code():
+        main(*sys.argv[1:])

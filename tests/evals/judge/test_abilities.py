@@ -41,6 +41,11 @@ def test_a_setting_that_is_refused_is_left_out(rejects: tuple[str, ...], found: 
     assert probed(rejects=rejects)[0] == found
 
 
+def test_a_setting_that_fastapi_refuses_is_left_out_too() -> None:
+    found = Abilities(temperature=False, seed=False)
+    assert probed(rejects=("temperature", "seed"), fastapi=True)[0] == found
+
+
 def test_a_server_that_takes_nothing_is_refused_in_its_own_words() -> None:
     with pytest.raises(Refused, match="'messages'"):
         probed(rejects=("messages",))

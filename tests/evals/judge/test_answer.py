@@ -44,6 +44,16 @@ def test_an_answer_that_stays_without_choices_is_an_answer() -> None:
     assert (found.text, found.finish, len(server.asked)) == ("", "no choices", room.FEW)
 
 
+@pytest.mark.parametrize("finish", ["abort", "error"])
+def test_an_answer_that_the_server_broke_off_is_asked_again_before_it_is_kept(finish: str) -> None:
+    with JudgeServer(judging.good) as server:
+        server.faults = [Fault(content='{"accu', finish=finish)]
+        found = ask(server)
+        assert ('"accuracy": 5' in found.text, found.finish, len(server.asked)) == (True, "stop", 2)
+        server.faults = [Fault(content='{"accu', finish=finish)] * 9
+        assert ask(server).finish == finish and len(server.asked) == 2 + room.FEW
+
+
 def test_the_path_of_a_model_file_is_not_kept() -> None:
     with JudgeServer(judging.good) as server:
         server.model = "/home/someone/models/judge.gguf"

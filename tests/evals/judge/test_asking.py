@@ -110,6 +110,15 @@ def test_a_question_that_is_refused_stops_no_other_and_is_not_kept(tmp_path: Pat
         assert all(judge(server, tmp_path).ask(QUESTIONS).values()) and len(server.asked) == 13
 
 
+def test_a_refusal_that_repeats_what_was_judged_is_kept_without_it(tmp_path: Path) -> None:
+    with JudgeServer(judging.good) as server:
+        echoed = json.dumps({"error": {"message": f"no room for: {QUESTIONS[0].prompt.messages[-1]['content']}"}})
+        server.faults = [Fault(400, body=echoed.encode())]
+        one = judge(server, tmp_path, workers=1)
+        one.ask(QUESTIONS[:1])
+    assert one.refusal.endswith("no room for: <what was sent>") and "adrenaline" not in one.refusal
+
+
 def test_a_killed_process_loses_at_most_the_line_it_wrote(tmp_path: Path) -> None:
     with JudgeServer(judging.good) as server:
         judge(server, tmp_path).ask(QUESTIONS)

@@ -10,6 +10,8 @@ from typing import Any
 from medslm.infer.engines.client import FEW, Client, Passing
 
 NO_CHOICES = "no choices"
+BROKEN = (NO_CHOICES, "abort", "error")
+"""Ends of an answer that broke off in the server: asked again, and kept if they stay."""
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -40,18 +42,17 @@ class Answer:
 
 def ask(client: Client, messages: Messages, parameters: Mapping[str, Any]) -> Answer:
     """The answer to one question; raises as `Client.ask`."""
-    blanks = 0
+    broken = 0
 
     def send(openai: Any) -> Answer:
-        nonlocal blanks
+        nonlocal broken
         started = time.monotonic()
         told = openai.chat.completions.create(model=client.endpoint.model, messages=list(messages), **parameters)
-        if not told.choices and (error := getattr(told, "error", None)):  # some say so under a 200, as OpenRouter does
-            raise Passing(f"it answers with an error ({client.safe(_said(error))})")
+        client.require_no_error(told, lambda: [message["content"] for message in messages])
         answer = _answer(told, time.monotonic() - started)
-        blanks += answer.finish == NO_CHOICES
-        if answer.finish == NO_CHOICES and blanks < FEW:
-            raise Passing("it answers without a choice")
+        broken += answer.finish in BROKEN
+        if answer.finish in BROKEN and broken < FEW:
+            raise Passing(f"it answers, and breaks off ({answer.finish})")
         return answer
 
     return client.ask(send)
@@ -92,8 +93,3 @@ def _text(content: Any) -> str:
 def _writable(text: str) -> str:
     """Without halves of surrogate pairs, which no file takes."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
-
-
-def _said(error: Any) -> str:
-    told = error.get("message") if isinstance(error, Mapping) else None
-    return _writable(str(told or error))[:300]

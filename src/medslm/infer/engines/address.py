@@ -40,10 +40,15 @@ class Endpoint:
             known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
         except ValueError:
             known = False
-        if not known or any(mark in self.url for mark in "@?#"):
+        if not known or any(mark in "@?# " or not mark.isprintable() for mark in self.url):
             raise MedslmError(  # the address is not repeated: it may hold a key
                 f"{self.prefix}_URL is no address of a server; write http://127.0.0.1:PORT/v1 or https://HOST/v1, and "
                 f"give a key in {self.prefix}_KEY"
+            )
+        if " " in self.key or not (self.key.isascii() and self.key.isprintable()):
+            raise MedslmError(  # nor is the key
+                f"{self.prefix}_KEY holds what no key does: a blank, a line's end or a letter beyond ASCII; set it anew "
+                "(a key read from a file may bring the end of its line along)"
             )
         if not self.model:
             raise MedslmError(
@@ -72,7 +77,7 @@ class Address(Endpoint):
     """As the server calls the base without the adapter; empty if it serves none."""
 
     timeout: float = 120.0
-    """Seconds for one attempt, or for one part of a reply that is streamed."""
+    """Seconds in which nothing of an answer comes, after which an attempt is given up."""
 
     patience: float = 300.0
     """Seconds after which a request that is refused for the moment, times out or meets nobody is given up."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from medslm import environment
 from medslm.data.formats.render import Renderer
@@ -16,8 +16,13 @@ from medslm.errors import MedslmError
 from medslm.infer.engine import About, Limits, Reply, Score, Wanted
 from medslm.infer.engines import told
 from medslm.infer.engines.address import PREFIX, Address
-from medslm.infer.engines.client import Client, Refused
+from medslm.infer.engines.client import Client, Refused, Unavailable
 from medslm.infer.engines.texts import Texts
+from medslm.infer.engines.words import line, of_tokens
+
+R = TypeVar("R")
+NOBODY = "medslm-asks-whether-names-matter"
+"""What no server calls a model."""
 
 WHOLE = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
 """All tokens, as they are likely: vLLM else takes the base's own settings, llama.cpp its defaults. Not OpenAI's fields."""
@@ -29,6 +34,7 @@ class Server:
     def __init__(self, wanted: Wanted, address: Address) -> None:
         self._wanted, self.address, self._texts = wanted, address, Texts(wanted)
         self._model, self._plain, self._fingerprint = address.model, False, ""
+        self._heeded = False  # it is known that another name is another model
         self._way: Callable[[tuple[list[int], list[int]]], Score] | None = None
         self._client = Client(address, patience=address.patience, timeout=address.timeout)
 
@@ -53,27 +59,41 @@ class Server:
         return [first, *self._client.each(lambda prompt: self._reply(prompt, limits), prompts[1:], self._wanted.rows)]
 
     def _reply(self, prompt: str, limits: Limits) -> Reply:
-        answer = self._written(prompt, limits, stream=False)
-        choice = told.choice(answer, self.address.url)
-        text = self.renderer.reply(str(choice.get("text") or ""))
-        return Reply(text, told.tokens(answer), choice.get("finish_reason") == "stop")
+        asked = len(self._texts.ids(prompt))
+
+        def read(answer: Any) -> Reply:
+            found = told.choice(answer)
+            told.require_read(answer, asked, self.address.url)
+            text, ended = told.text(found), told.ended(found)
+            if not ended:
+                told.require_room(answer, asked, limits.max_new_tokens, self.address.url)
+            return Reply(self.renderer.reply(text), told.count(answer, "completion_tokens"), ended)
+
+        return self._written(prompt, limits, read)
 
     def stream(self, prompt: str, limits: Limits) -> Iterator[str]:
         """As `Engine`. Raises `MedslmError` for a stream that breaks off."""
-        finish = ""
-        parts = self._written(prompt, limits, stream=True)
+        finish, broke = None, f"the reply of {self.address.url} broke off"
+        parts = self._written(prompt, limits, lambda parts: parts, stream=True)
         try:
             for part in parts:
                 for choice in part.choices or []:
-                    finish = choice.finish_reason or finish
-                    if choice.text:
-                        yield choice.text
+                    finish, text = choice.finish_reason or finish, getattr(choice, "text", None)
+                    if not isinstance(text, str) and not (finish and text is None and hasattr(choice, "text")):
+                        raise MedslmError(
+                            f"{broke}: a part holds no text; is it a server of OpenAI's completions protocol?"
+                        )
+                    if text:
+                        yield text
         except self._client.broken as error:
-            raise MedslmError(f"the reply of {self.address.url} broke off ({self._client.safe(str(error))})") from None
+            said = line(self._client.safe(str(error)), [prompt])
+            raise MedslmError(f"{broke} ({said})") from None
+        except (ValueError, AttributeError, TypeError):
+            raise MedslmError(f"{broke}: a part of it is no completion") from None
         finally:
             parts.close()
-        if not finish:
-            raise MedslmError(f"the reply of {self.address.url} broke off: it does not say why it ends")
+        if finish not in (*told.ENDED, told.BOUND):
+            raise MedslmError(f"{broke}: {told.unfinished(finish)}")
 
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
         """As `Engine`: from a prompt echoed with its log-probabilities, or token by token where one can be forced.
@@ -83,23 +103,39 @@ class Server:
         rows = [self._texts.pair(*pair) for pair in pairs]
         if rows and self._way is None:
             self._way = self._found_way(rows[0])
-        return self._client.each(self._way, rows, self._wanted.rows) if self._way else []
+        return self._client.each(self._scored, rows, self._wanted.rows)
+
+    def _scored(self, row: tuple[list[int], list[int]]) -> Score:
+        assert self._way is not None
+        try:
+            return self._way(row)
+        except told.Silent:
+            raise MedslmError(
+                f"{self.address.url} has told how likely a text is, and does not tell it of another one; ask it again, or "
+                "--engine transformers"
+            ) from None
 
     def _found_way(self, row: tuple[list[int], list[int]]) -> Callable[[tuple[list[int], list[int]]], Score]:
+        said = ""
         for way in (self._echoed, self._checked):
-            with contextlib.suppress(Refused, told.Silent):
+            try:
                 way(row)
                 return self._echoed if way == self._echoed else self._forced
+            except told.Silent:
+                continue
+            except Refused as refused:
+                said = f". Its words: {refused}"
         raise MedslmError(
             f"{self.address.url} does not tell how likely a given text is (neither `echo` with `logprobs`, nor forced "
             "tokens), so that multiple choice cannot be scored there; ask vLLM or llama.cpp, or --engine transformers"
+            + said
         )
 
     def _echoed(self, row: tuple[list[int], list[int]]) -> Score:
         """One request: vLLM, and what follows OpenAI's first protocol."""
         prompt, after = row
-        answer = self._call(prompt=[*prompt, *after], max_tokens=1, temperature=0, logprobs=1, echo=True)
-        return told.echoed(told.choice(answer, self.address.url), len(prompt), len(after))
+        asked = {"prompt": [*prompt, *after], "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
+        return self._call(lambda answer: told.echoed(told.choice(answer), len(prompt), len(after)), **asked)
 
     def _forced(self, row: tuple[list[int], list[int]]) -> Score:
         """One request a token, which the bias makes certain and whose probability is told without it: llama.cpp."""
@@ -115,41 +151,70 @@ class Server:
 
     def _one(self, prompt: Sequence[int], token: int) -> tuple[float, int]:
         """The log-probability of a token after the prompt, and which one is the likeliest."""
-        bias = {str(token): told.CERTAIN}
-        answer = self._call(prompt=list(prompt), max_tokens=1, temperature=0, logprobs=1, logit_bias=bias)
-        return told.forced(told.choice(answer, self.address.url), token)
+        asked = {"prompt": list(prompt), "max_tokens": 1, "temperature": 0, "logprobs": 1}
+
+        def read(answer: Any) -> tuple[float, int]:
+            found = told.choice(answer)
+            told.require_read(answer, len(prompt), self.address.url)
+            return told.forced(found, token)
+
+        return self._call(read, **asked, logit_bias={str(token): told.CERTAIN})
 
     @contextlib.contextmanager
     def without_adapter(self) -> Iterator[None]:
         """As `Engine`: for a while the model that the server calls `MEDSLM_ENGINE_BASE` is asked."""
         if self._wanted.adapter is not None and not self.address.base:
             raise MedslmError(f"how does {self.address.url} call the base without the adapter? Set {PREFIX}_BASE")
+        if self._wanted.adapter is not None and not self._heeded:
+            self._require_names()
         before, self._model = self._model, self.address.base or self._model
         try:
             yield
         finally:
             self._model = before
 
+    def _require_names(self) -> None:
+        """Raise `MedslmError` where one model answers under any name: base and adapter would be one."""
+        asked = {"model": NOBODY, "prompt": "a", "max_tokens": 1}
+        try:
+            self._client.ask(lambda openai: told.choice(openai.completions.create(**asked)), refusals=(500,))
+        except Unavailable:
+            raise
+        except MedslmError:
+            self._heeded = True
+            return
+        raise MedslmError(
+            f"{self.address.url} answers under any name, so that '{self.address.model}' and '{self.address.base}' are one "
+            "model there and base and adapter cannot be compared; serve both by name (vLLM does), or --engine transformers"
+        )
+
     def close(self) -> None:
         """As `Engine`."""
         self._client.close()
 
-    def _written(self, prompt: str, limits: Limits, stream: bool) -> Any:
+    def _written(self, prompt: str, limits: Limits, read: Callable[[Any], R], stream: bool = False) -> R:
         """A reply; a server that refuses tokens or fields beyond OpenAI's is asked without them from there on."""
         ids = self._texts.ids(prompt)
         options: dict[str, Any] = {"max_tokens": limits.max_new_tokens, "temperature": limits.temperature}
         options |= {"seed": limits.seed, "top_p": 1, "stop": [self.renderer.end_of_turn], "stream": stream}
         if self._plain:
-            return self._call(prompt=self._same(prompt, ids, "it takes texts only"), **options)
+            return self._call(read, prompt=self._same(prompt, ids, "it takes texts only"), **options)
         beyond = {**WHOLE, "stop_token_ids": self._texts.stops, "skip_special_tokens": False}
         try:
-            return self._call(prompt=ids, extra_body=beyond, **options)
+            return self._call(read, prompt=ids, extra_body=beyond, **options)
         except Refused as refusal:
             refused = refusal
+        text = self._same(prompt, ids, str(refused))
         try:
-            answer = self._call(prompt=self._same(prompt, ids, str(refused)), **options)
-        except Refused:
-            raise refused from None
+            if stream:  # which does not say how many tokens were read
+                self._call(
+                    lambda answer: told.require_read(answer, len(ids), self.address.url), prompt=text, max_tokens=1
+                )
+            answer = self._call(read, prompt=text, **options)
+        except Refused as again:
+            if str(again) == str(refused):
+                raise refused from None
+            raise Refused(f"{refused}; and without tokens and fields beyond OpenAI's: {again}") from None
         self._plain = True
         return answer
 
@@ -164,8 +229,19 @@ class Server:
             "model was trained on; ask vLLM or llama.cpp, which take tokens"
         )
 
-    def _call(self, **options: Any) -> Any:
-        """One request, as it comes back; raises `Refused`, and `MedslmError` where no other request would do better."""
-        answer = self._client.ask(lambda openai: openai.completions.create(model=self._model, **options))
-        self._fingerprint = getattr(answer, "system_fingerprint", None) or self._fingerprint
-        return answer
+    def _call(self, read: Callable[[Any], R], **options: Any) -> R:
+        """What `read` makes of the answer to one request; what it raises as `Passing` is asked again. As `Client.ask`."""
+        prompt: str | list[int] = options["prompt"]
+
+        def asked() -> list[str]:
+            if isinstance(prompt, str):
+                return [prompt, *of_tokens(self._texts.ids(prompt))]
+            return [self._texts.tokenizer.decode(prompt), *of_tokens(prompt)]
+
+        def send(openai: Any) -> R:
+            answer = openai.completions.create(model=self._model, **options)
+            self._client.require_no_error(answer, asked)
+            self._fingerprint = str(getattr(answer, "system_fingerprint", None) or self._fingerprint)
+            return read(answer)
+
+        return self._client.ask(send, asked=asked)

@@ -56,10 +56,16 @@ class CompletionServer:
     """`with CompletionServer(habits) as server:` an endpoint at `server.url`, whose every reply is `says`."""
 
     def __init__(
-        self, habits: Habits = "vllm", says: str = "a reply", breaks: bool = False, any_name: bool = False
+        self,
+        habits: Habits = "vllm",
+        says: str = "a reply",
+        breaks: bool = False,
+        any_name: bool = False,
+        names: tuple[str, ...] = (),
     ) -> None:
-        """`breaks`: streams end without saying why; `any_name`: one model answers whatever it is called."""
-        self.habits, self.says, self.breaks, self.any_name = habits, says, breaks, any_name
+        """`breaks`: streams end without saying why; `any_name`: one model answers whatever it is called; `names`: of the
+        models that it lists, if it lists any."""
+        self.habits, self.says, self.breaks, self.any_name, self.names = habits, says, breaks, any_name, names
         self.faults: list[Fault] = []
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -134,6 +140,11 @@ def _handler(server: CompletionServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True  # headers and body are two writes: without this each answer waits 40 ms
 
+        def do_GET(self) -> None:
+            listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in server.names]}
+            known = self.path == "/v1/models" and server.names
+            self._send(200 if known else 404, {}, json.dumps(listed).encode())
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             server.headers.append({name.lower(): value for name, value in self.headers.items()})
@@ -141,7 +152,9 @@ def _handler(server: CompletionServer) -> type[BaseHTTPRequestHandler]:
             if found is None:
                 self.close_connection = True
                 return
-            status, headers, told = found
+            self._send(*found)
+
+        def _send(self, status: int, headers: dict[str, str], told: bytes) -> None:
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)

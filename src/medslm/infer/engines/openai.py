@@ -7,6 +7,7 @@ one that takes texts only gets the text, if it reads the same tokens from it.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ class Server:
         self._wanted, self.address, self._texts = wanted, address, Texts(wanted)
         self._model, self._plain, self._fingerprint = address.model, False, ""
         self._heeded = False  # it is known that another name is another model
+        self._warned: set[str] = set()
         self._way: Callable[[tuple[list[int], list[int]]], Score] | None = None
         self._client = Client(address, patience=address.patience, timeout=address.timeout)
 
@@ -63,11 +65,13 @@ class Server:
 
         def read(answer: Any) -> Reply:
             found = told.choice(answer)
-            told.require_read(answer, asked, self.address.url)
             text, ended = told.text(found), told.ended(found)
-            if not ended:
-                told.require_room(answer, asked, limits.max_new_tokens, self.address.url)
-            return Reply(self.renderer.reply(text), told.count(answer, "completion_tokens"), ended)
+            self._warn("read", told.misread(answer, asked))
+            if ended is None:
+                self._warn("end", told.ENDLESS)
+            elif not ended:
+                self._warn("room", told.cut(answer, asked, limits.max_new_tokens))
+            return Reply(self.renderer.reply(text), told.count(answer, "completion_tokens"), bool(ended))
 
         return self._written(prompt, limits, read)
 
@@ -155,7 +159,7 @@ class Server:
 
         def read(answer: Any) -> tuple[float, int]:
             found = told.choice(answer)
-            told.require_read(answer, len(prompt), self.address.url)
+            self._warn("read", told.misread(answer, len(prompt)))
             return told.forced(found, token)
 
         return self._call(read, **asked, logit_bias={str(token): told.CERTAIN})
@@ -174,7 +178,10 @@ class Server:
             self._model = before
 
     def _require_names(self) -> None:
-        """Raise `MedslmError` where one model answers under any name: base and adapter would be one."""
+        """Raise `MedslmError` where one model answers under any name, which it does not list: base and adapter are one.
+
+        Where it does not say which models it has, that base and adapter may be one is said.
+        """
         asked = {"model": NOBODY, "prompt": "a", "max_tokens": 1}
         try:
             self._client.ask(lambda openai: told.choice(openai.completions.create(**asked)), refusals=(500,))
@@ -183,14 +190,32 @@ class Server:
         except MedslmError:
             self._heeded = True
             return
-        raise MedslmError(
-            f"{self.address.url} answers under any name, so that '{self.address.model}' and '{self.address.base}' are one "
-            "model there and base and adapter cannot be compared; serve both by name (vLLM does), or --engine transformers"
-        )
+        self._heeded, names = True, self._names()
+        both = f"answers under any name, so that '{self.address.model}' and '{self.address.base}'"
+        otherwise = "serve both by name (vLLM does), or --engine transformers"
+        if names and not {self.address.model, self.address.base} <= names:
+            told = f"are one model there ({', '.join(sorted(names))}) and cannot be compared"
+            raise MedslmError(f"{self.address.url} {both} {told}; {otherwise}")
+        self._warn("names", f"{both} may be one model there, and a comparison of one with itself; if so, {otherwise}")
+
+    def _names(self) -> set[str]:
+        """What the server calls its models; none if it does not say."""
+        try:
+            return self._client.ask(
+                lambda openai: {str(one.id) for one in openai.models.list()}, refusals=range(500, 600)
+            )
+        except MedslmError:
+            return set()
 
     def close(self) -> None:
         """As `Engine`."""
         self._client.close()
+
+    def _warn(self, kind: str, told: str) -> None:
+        """Say once what a server says of itself, if anything."""
+        if told and kind not in self._warned:
+            self._warned.add(kind)
+            print(f"{self.address.url} {told}", file=sys.stderr)
 
     def _written(self, prompt: str, limits: Limits, read: Callable[[Any], R], stream: bool = False) -> R:
         """A reply; a server that refuses tokens or fields beyond OpenAI's is asked without them from there on."""
@@ -207,9 +232,7 @@ class Server:
         text = self._same(prompt, ids, str(refused))
         try:
             if stream:  # which does not say how many tokens were read
-                self._call(
-                    lambda answer: told.require_read(answer, len(ids), self.address.url), prompt=text, max_tokens=1
-                )
+                self._call(lambda one: self._warn("read", told.misread(one, len(ids))), prompt=text, max_tokens=1)
             answer = self._call(read, prompt=text, **options)
         except Refused as again:
             if str(again) == str(refused):

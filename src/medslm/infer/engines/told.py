@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medslm.errors import MedslmError
 from medslm.infer.engine import Score
 from medslm.infer.engines.client import Passing
 
 CERTAIN = 1e4  # added to a logit, this leaves no other token a chance
 ABOVE = 1e-3  # by which rounding may lift a log-probability above 0
+ENDLESS = "does not say why its replies end; they are taken to have reached their bound"
 ENDED = ("stop", "eos_token", "stop_sequence")
 """Why a reply ends of itself: OpenAI's word, and TGI's."""
 BOUND = "length"
@@ -50,12 +50,15 @@ def text(found: Mapping[str, Any]) -> str:
     return said
 
 
-def ended(found: Mapping[str, Any]) -> bool:
-    """Whether a reply ends of itself, and not by its bound. Raises `Passing` for one that ends otherwise: it is a part."""
+def ended(found: Mapping[str, Any]) -> bool | None:
+    """Whether a reply ends of itself, and not by its bound; none if the server does not say so.
+
+    Raises `Passing` for one that ends otherwise: it is a part.
+    """
     finish = found.get("finish_reason")
-    if finish not in (*ENDED, BOUND):
+    if finish not in (None, *ENDED, BOUND):
         raise Passing(f"its reply is not whole: {unfinished(finish)}", few=True)
-    return bool(finish != BOUND)
+    return None if finish is None else bool(finish != BOUND)
 
 
 def unfinished(finish: Any) -> str:
@@ -63,24 +66,27 @@ def unfinished(finish: Any) -> str:
     return f"it ended the reply with '{finish}'" if finish else "it does not say why it ends"
 
 
-def require_read(answer: Any, asked: int, url: str) -> None:
-    """Raise `MedslmError` if the server says that it read more or fewer tokens than it was sent."""
+def misread(answer: Any, asked: int) -> str:
+    """What is to be said of a server that counts more or fewer tokens than it was sent; empty if it does not."""
     read = count(answer, "prompt_tokens")
-    if read and read != asked:
-        raise MedslmError(
-            f"{url} says that it read {read:,} tokens of a prompt of {asked:,}: it cuts prompts to a shorter context, or "
-            "writes a template around them; serve it with a longer context, or ask vLLM or llama.cpp, which take tokens"
-        )
+    if not read or read == asked:
+        return ""
+    return (
+        f"says that it read {read:,} tokens of a prompt of {asked:,}: unless it only counts otherwise, it cuts prompts to "
+        "a shorter context or writes a template around them, and answers other prompts than were meant; serve it with a "
+        "longer context, or ask vLLM or llama.cpp, which take tokens"
+    )
 
 
-def require_room(answer: Any, asked: int, bound: int, url: str) -> None:
-    """Raise `MedslmError` for a reply that the server cut before the bound."""
+def cut(answer: Any, asked: int, bound: int) -> str:
+    """What is to be said of a reply that ended before its bound, though not of itself; empty if it did not."""
     wrote = count(answer, "completion_tokens")
-    if wrote is not None and wrote < bound - UNCOUNTED:
-        raise MedslmError(
-            f"{url} cut a reply after {wrote:,} of {bound:,} tokens: a prompt of {asked:,} leaves no more room in its "
-            "context; serve it with a longer one, or ask for shorter replies"
-        )
+    if wrote is None or wrote >= bound - UNCOUNTED:
+        return ""
+    return (
+        f"says that it cut a reply after {wrote:,} of {bound:,} tokens: unless it only counts otherwise, a prompt of "
+        f"{asked:,} leaves no more room in its context; serve it with a longer one, or ask for shorter replies"
+    )
 
 
 def echoed(found: Mapping[str, Any], before: int, after: int) -> Score:

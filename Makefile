@@ -4,7 +4,12 @@ VENV ?= .venv
 RUNS ?= runs
 # processes that share the tests
 WORKERS ?= 2
+ifneq ($(words $(VENV)),1)
+$(error VENV is '$(VENV)', and make takes no blank in a path that it builds: name a folder without one, or leave VENV out)
+endif
 BIN := $(VENV)/bin
+# blanks escaped, and nothing else, so that the shell still takes a ~ for the home
+IN = $(subst $() ,\$() ,$(RUNS))
 LAUNCH := $(BIN)/accelerate launch --config_file recipes/launch/single.yaml
 # the tests see no GPU unless they are given one
 GPU = CUDA_VISIBLE_DEVICES=$(or $(CUDA_VISIBLE_DEVICES),0)
@@ -28,19 +33,19 @@ $(VENV)/installed-%: pyproject.toml constraints.txt
 	@touch $@
 
 quickstart: install ## install, train, evaluate, write the card: the embedded default, no network after installation
-	$(LAUNCH) recipes/smollm2_icd10_lora.py --runs $(RUNS)
-	$(BIN)/medslm eval smollm2-icd10-lora --runs $(RUNS)
-	$(BIN)/medslm card smollm2-icd10-lora --runs $(RUNS)
-	@$(BIN)/medslm report smollm2-icd10-lora --runs $(RUNS)
+	$(LAUNCH) recipes/smollm2_icd10_lora.py --runs $(IN)
+	$(BIN)/medslm eval smollm2-icd10-lora --runs $(IN)
+	$(BIN)/medslm card smollm2-icd10-lora --runs $(IN)
+	@$(BIN)/medslm report smollm2-icd10-lora --runs $(IN)
 
 data: install ## write the five clinical sets as prepared_datasets_toon/*.toon, as far as they can be reached
 	$(BIN)/medslm data toon
 eval: needs-NAME install ## judge a run beside its base: make eval NAME=smollm2-icd10-lora [SUITE=medical-mcq] [LIMIT=20]
-	$(BIN)/medslm eval $(NAME) --runs $(RUNS) $(if $(SUITE),--suite $(SUITE)) $(if $(LIMIT),--limit $(LIMIT))
+	$(BIN)/medslm eval $(NAME) --runs $(IN) $(if $(SUITE),--suite $(SUITE)) $(if $(LIMIT),--limit $(LIMIT))
 card: needs-NAME install ## write its model card: make card NAME=...
-	$(BIN)/medslm card $(NAME) --runs $(RUNS)
+	$(BIN)/medslm card $(NAME) --runs $(IN)
 push: needs-NAME needs-TO install ## publish it, privately: make push NAME=... TO=<user or organisation> [PUBLIC=1]
-	$(BIN)/medslm push $(NAME) --to $(TO) --runs $(RUNS) $(if $(PUBLIC),--public)
+	$(BIN)/medslm push $(NAME) --to $(TO) --runs $(IN) $(if $(PUBLIC),--public)
 pull: needs-ID install ## fetch and verify an adapter: make pull ID=<user/name>
 	$(BIN)/medslm pull $(ID)
 

@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from medslm import catalogue, cli
+from medslm import catalogue, cli, export_cli, hub_cli
 from medslm.errors import MedslmError
+from medslm.export import run as exporting
+from medslm.hub import card, learnt
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,3 +110,88 @@ def test_make_says_which_variable_is_missing() -> None:
     )
     assert done.returncode == 2
     assert "NAME is not set" in done.stderr
+
+
+def test_make_hands_over_a_folder_of_runs_whose_name_has_blanks_as_one_word(tmp_path: Path) -> None:
+    program = tmp_path / "venv" / "bin" / "medslm"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n", encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "venv" / "installed-quickstart").touch()  # newer than what it is made of
+    words = ["make", "--silent", "card", "NAME=toy", f"VENV={tmp_path / 'venv'}", f"RUNS={tmp_path}/my  runs"]
+    done = subprocess.run(words, check=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["card", "toy", "--runs", f"{tmp_path}/my  runs"]
+
+
+@pytest.mark.parametrize("venv", ["/somewhere/my venv", ""])
+def test_make_refuses_an_environment_that_it_could_not_build(venv: str) -> None:
+    words = ["make", "--dry-run", "--always-make", "install", f"VENV={venv}"]
+    done = subprocess.run(words, check=False, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and f"VENV is '{venv}'" in done.stderr
+    assert "pip install" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("found", "alone", "next"),
+    [
+        ({"limit": 4}, False, "the same without --limit"),
+        ({}, False, "make card NAME=toy RUNS='my runs'"),
+        ({}, True, "medslm compare toy <run> --suite medqa --runs 'my runs'"),
+        ({"engine": "vllm"}, False, "medslm compare toy toy@vllm --suite medqa --runs 'my runs'"),
+    ],
+)
+def test_what_comes_after_scores_is_told_with_the_folder_of_the_run(found: Any, alone: bool, next: str) -> None:
+    scores = {"limit": None, "engine": "transformers", "suite": "medqa", **found}
+    assert cli._after("toy", scores, alone, Path("my runs")) == next
+    assert "uns" not in cli._after("toy", scores, alone, Path("runs")).replace("<run>", "")
+
+
+def test_the_help_of_list_names_every_kind_of_preset(tmp_path: Path) -> None:
+    told = medslm(tmp_path, "list", "--help").stdout
+    assert all(kind in told for kind in catalogue.KINDS)
+
+
+@pytest.mark.parametrize(
+    ("refused", "next"),
+    [
+        ("", "make push NAME=toy TO=<user or organisation> RUNS="),
+        ("a licence forbids it", 'medslm generate toy "..." --'),
+    ],
+)
+def test_a_card_does_not_send_to_push_what_push_would_refuse(
+    refused: str, next: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def clear(_: Path) -> None:
+        if refused:
+            raise MedslmError(refused)
+
+    (tmp_path / "my runs" / "toy").mkdir(parents=True)
+    (tmp_path / "toy.md").write_text("prose", encoding="utf-8")
+    (tmp_path / "my runs" / "toy" / "run.json").write_text('{"recipe": {}}', encoding="utf-8")
+    monkeypatch.setattr(card, "write", lambda run, _: run / "README.md")
+    monkeypatch.setattr(card, "clear", clear)
+    monkeypatch.setattr(learnt, "nameless_start", lambda _: None)
+    hub_cli.card("toy", runs=tmp_path / "my runs", cards=tmp_path)
+    told = capsys.readouterr()
+    assert f"Next: {next}" in told.out and told.out.rstrip().endswith("my runs'")
+    assert told.err == (f"note: {refused}\n" if refused else "")
+
+
+@pytest.mark.parametrize(
+    ("to", "next"),
+    [
+        ("safetensors", "medslm serve toy --export 'my exports/out' --runs 'my runs'"),
+        ("onnx", "my exports/out/README.md says how it is loaded"),
+    ],
+)
+def test_an_export_says_how_it_is_used(
+    to: str, next: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drift = {"divergence": 0.0, "top1": 1.0, "positions": 9, "prompts": 9, "scores": {}}
+    record = {"merge": None, "drift": drift, "loader": "toy", "bound": {"drift": 0.01}, "served": None}
+    record |= {"notes": [], "files": {}, "seconds": 1.0}
+    monkeypatch.chdir(tmp_path)
+    Path("my runs/toy").mkdir(parents=True)
+    monkeypatch.setattr(exporting, "export", lambda *_, **__: exporting.Exported(Path("my exports/out"), record))
+    export_cli.export("toy", to=to, out=Path("my exports/out"), runs=Path("my runs"))
+    assert capsys.readouterr().out.splitlines()[-1] == f"Next: {next}"

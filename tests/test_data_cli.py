@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,8 @@ def test_stats_shows_what_the_gates_found_and_writes_picture_and_report(
     assert any(
         re.fullmatch(r"30 examples of [\d,]+ tokens fill \d+ sequences of 1,024 tokens to .*", line) for line in said
     )
-    assert said[-2:] == ["Histogram and report in figures", "Next: medslm data show local:notes.jsonl"]
+    assert said[-2] == "Histogram and report in figures"
+    assert shlex.split(said[-1]) == ["Next:", "medslm", "data", "show", *NOTES]
     assert (folder / "figures" / "lengths.png").read_bytes().startswith(PNG)
     report = json.loads((folder / "figures" / "report.json").read_text(encoding="utf-8"))
     assert report["corpora"]["local:notes.jsonl"]["read"] == 30
@@ -108,6 +110,28 @@ def test_a_built_dataset_is_pushed_and_can_be_trained_on(
         shown = medslm(folder, "show", "alice/my-notes", "--copies", "--number", "1", **user)
         assert shown.returncode == 0, shown.stderr
         assert "compared with " in shown.stdout
+
+
+def test_a_dataset_in_toon_is_trained_on_once_it_is_fetched_as_push_says(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("build", *NOTES, "--licenses", "local:notes.jsonl=mit", "--out", "my-notes", "--storage", "toon")
+    assert typed(capsys, monkeypatch, *words)[0] == 0
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    with HubServer(folder / "hub") as hub:
+        user = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "0"}
+        user["HF_TOKEN"] = hub.token("alice")
+        done = medslm(folder, "push", "my-notes", "--to", "alice", **user)
+        assert done.returncode == 0, done.stderr
+        fetch, _, then = (
+            done.stdout.splitlines()[-1].removeprefix("Next: ").partition(", and train on it with --mixture ")
+        )
+        program, *told = shlex.split(fetch)
+        hf = [str(Path(sys.executable).parent / program), *told]
+        subprocess.run(hf, check=True, cwd=elsewhere, env={**os.environ, **user}, capture_output=True, timeout=120)
+    shown = medslm(elsewhere, "show", then.removesuffix("=1"), "--copies", "--number", "1")
+    assert shown.returncode == 0 and "compared with " in shown.stdout, shown.stderr
 
 
 def test_show_prints_examples_as_the_model_sees_them(
@@ -213,3 +237,26 @@ def test_a_slip_on_the_real_command_line_shows_no_traceback(folder: Path) -> Non
     done = medslm(folder, "build", *NOTES, "--out", "My Notes")
     assert done.returncode == 2
     assert done.stderr.startswith("medslm: a dataset cannot be called 'My Notes'") and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("first", ["stats", "show", "economy"])
+def test_what_is_said_to_come_next_can_be_typed_for_ones_own_data_as_it_stands(
+    first: str, folder: Path, toy_base: Base, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("notes.jsonl").rename("my notes, new.jsonl")
+    own_data = ("local:my notes, new.jsonl", *NOTES[1:], *BASE, "--number", "2")
+    status, out, err = typed(capsys, monkeypatch, first, *(own_data if first != "stats" else own_data[:-2]))
+    assert status == 0, err
+    told = shlex.split(out.splitlines()[-1])
+    assert told[:3] == ["Next:", "medslm", "data"]
+    status, _, err = typed(capsys, monkeypatch, *told[3:], *BASE)
+    assert status == 0, err
+
+
+def test_build_does_not_send_to_push_what_push_would_refuse(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, out, err = typed(capsys, monkeypatch, "build", *NOTES, "--out", "my-notes")
+    assert status == 0, err
+    assert "It may not be published: Corpus 'local:notes.jsonl' states no licence" in out and "--licenses" in out
+    assert out.splitlines()[-1] == "Next: train on local:my-notes/train"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medslm import catalogue
 from medslm.evals import positions, scores, table
 
 ROOT = Path(__file__).parents[1]
@@ -34,3 +35,8 @@ def test_the_tables_of_the_exams_are_those_of_the_scores_with_what_they_give_to_
 def test_every_document_that_the_readme_links_is_there() -> None:
     linked = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     assert linked and all((ROOT / path).exists() for path in linked), linked
+
+
+def test_as_many_corpora_and_benchmarks_are_registered_as_it_says() -> None:
+    listed = dict(catalogue.lines())
+    assert f"{len(listed['corpora'])} corpora and {len(listed['benchmarks'])} benchmarks are registered" in README

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import signal
 import sys
@@ -22,7 +21,11 @@ app = tyro.extras.SubcommandApp()
 
 @app.command(name="list")
 def list_records(kind: Annotated[str, tyro.conf.Positional] = "") -> None:
-    """Show the presets: bases, loras, corpora, benchmarks, formats, suites; all of them, or one kind."""
+    """Show the presets, all of them or one kind.
+
+    Args:
+        kind: bases, loras, corpora, benchmarks, formats, engines or suites; by default all.
+    """
     from medslm import catalogue
 
     for title, names in catalogue.lines(kind):
@@ -68,7 +71,7 @@ def evaluate(
         path = run.evaluate_run(folder_of(name, runs), suite, **how)
     found = scores.read(path, f"make eval NAME={name}")
     print(table.text(found))
-    print(f"Scores in {path}. Next: {_after(name, found, alone is not None)}")
+    print(f"Scores in {path}. Next: {_after(name, found, alone is not None, runs)}")
 
 
 def _alone(name: str, suite: str | None, format: str | None, runs: Path) -> str | None:
@@ -88,15 +91,16 @@ def _alone(name: str, suite: str | None, format: str | None, runs: Path) -> str 
     return suite
 
 
-def _after(name: str, found: Mapping[str, Any], alone: bool) -> str:
+def _after(name: str, found: Mapping[str, Any], alone: bool, runs: Path) -> str:
     """What to do with scores."""
     from medslm.evals.respondent import HERE
 
     if found["limit"] is not None:
         return "the same without --limit"
+    how = f"--suite {found['suite']}{hub_cli.beside(runs)}"
     if found["engine"] != HERE:
-        return f"medslm compare {name} {name}@{found['engine']} --suite {found['suite']}"
-    return f"medslm compare {name} <run> --suite {found['suite']}" if alone else f"make card NAME={name}"
+        return f"medslm compare {name} {name}@{found['engine']} {how}"
+    return f"medslm compare {name} <run> {how}" if alone else f"make card NAME={name}{hub_cli.beside(runs, 'RUNS=')}"
 
 
 @app.command
@@ -188,10 +192,14 @@ def report(name: Name, *, suite: str | None = None, engine: str = "transformers"
     print(table.text(found))
     if not (run / "adapter").is_dir():
         return
+    card, curve, of = run / "README.md", f"the loss curve is {run / 'loss.png'}", hub_cli.beside(runs, "RUNS=")
     print("Next:")
-    print(f"  {_command()} generate {name} {shlex.quote(_question(found))}   # ask it")
-    print(f"  less {run / 'README.md'}   # its model card; the loss curve is {run / 'loss.png'}")
-    print(f"  make push NAME={name} TO=<user or organisation>   # publish it, privately")
+    print(f"  {_command()} generate {name} {shlex.quote(_question(found))}{hub_cli.beside(runs)}   # ask it")
+    if card.is_file():
+        print(f"  less {shlex.quote(str(card))}   # its model card; {curve}")
+        print(f"  make push NAME={name} TO=<user or organisation>{of}   # publish it, privately")
+    else:
+        print(f"  make card NAME={name}{of}   # write its model card, without which nothing is published; {curve}")
 
 
 def _question(found: Mapping[str, Any]) -> str:
@@ -229,9 +237,9 @@ def compare(
 def _command() -> str:
     """How this command was called, so that what is printed can be pasted: it may not be on the PATH."""
     called = Path(sys.argv[0])
-    return (
-        "python -m medslm" if called.name == "__main__.py" else str(called) if called.parent.name == "bin" else "medslm"
-    )
+    if called.name == "__main__.py":
+        return "python -m medslm"
+    return shlex.quote(str(called)) if called.parent.name == "bin" else "medslm"
 
 
 @app.command
@@ -273,4 +281,4 @@ def main() -> None:
     environment.prepare()
     environment.quiet()
     with _interruptible(), as_exit_code():
-        app.cli(prog="medslm", description="Small language models for medicine: " + os.linesep + (__doc__ or ""))
+        app.cli(prog="medslm", description="Small language models for medicine: train, judge, describe, publish, ask.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -52,6 +53,13 @@ def _pairs(words: Pairs) -> dict[str, str]:
         raise MedslmError(str(error)) from None
 
 
+def _again(name: str, columns: Pairs) -> str:
+    """The corpus as a command that is told next names it: one's own data with its columns."""
+    from medslm.data.corpus import corpora
+
+    return shlex.join([name, *(["--columns", *columns] if columns and name not in corpora else [])])
+
+
 def _tokenizer(base: str) -> Any:
     from medslm.models import load
     from medslm.models.base import resolve
@@ -87,7 +95,7 @@ def stats(
     if out:
         statistics.write(built, max_length, out)
         print(f"Histogram and report in {out}")
-    print(f"Next: medslm data show {names[0]}")
+    print(f"Next: medslm data show {_again(names[0], columns)}")
 
 
 @app.command
@@ -116,7 +124,7 @@ def show(
     found = showing.copies(corpus, number) if copies else showing.examples(corpus, _tokenizer(base), format, number)
     for text in found:
         print(text)
-    print(f"Next: medslm data stats {name}")
+    print(f"Next: medslm data stats {_again(name, columns)}")
 
 
 @app.command
@@ -156,7 +164,13 @@ def build(
     report = building.build(_lesson(names, columns, licenses, **gates, **split), out, storage)
     rows = report["rows"]
     print(f"{rows['train']:,} examples to train on and {rows['validation']:,} for validation in {out}; see build.json")
-    print(f"Next: medslm data push {out} --to <user or organisation>, or train on local:{out / 'train'}")
+    learnt = shlex.quote(f"local:{out / 'train'}")
+    if report["publishable"]:
+        print(f"Next: medslm data push {shlex.quote(str(out))} --to <user or organisation>, or train on {learnt}")
+    else:
+        why = "; ".join(report["reasons"])
+        print(f"It may not be published: {why}; --licenses CORPUS=LICENCE states the licence of one's own data")
+        print(f"Next: train on {learnt}")
 
 
 @app.command
@@ -174,7 +188,11 @@ def push(folder: Annotated[Path, tyro.conf.Positional], *, to: str, public: bool
     pushed = publish_dataset.push(folder, f"{to}/{name}", private=not public)
     what = f"{len(pushed.files)} files" if pushed.changed else "nothing: the repository holds exactly this already"
     print(f"Pushed {what}, {'public' if public else 'private'}: {pushed.url} at {pushed.commit}")
-    print(f"Next: train on it with --mixture {to}/{name}=1")
+    if any(path.endswith(".toon") for path in pushed.files):  # which the Hub's loaders, and ours of it, do not read
+        fetched = f"hf download {to}/{name} --repo-type dataset --local-dir {name}"
+        print(f"Next: {fetched}, and train on it with --mixture local:{name}/train=1")
+    else:
+        print(f"Next: train on it with --mixture {to}/{name}=1")
 
 
 @app.command
@@ -187,7 +205,7 @@ def toon(*, out: Path = Path("prepared_datasets_toon")) -> None:
     from medslm.data.toon import prepare
 
     print(prepare.table(prepare.five(out)))
-    print(f"Next: train on one of them with --mixture local:{out}/<name>.toon=1")
+    print(f"Next: train on one of them with --mixture {shlex.quote(f'local:{out}/')}<name>.toon=1")
 
 
 @app.command
@@ -222,4 +240,4 @@ def economy(
         files.write_json(out / "economy.json", [asdict(row) for row in rows])
         economies.plot(rows, out / "economy.png")
         print(f"Table, figures and plot in {out}")
-    print(f"Next: medslm data stats {names[0]} --format toon")
+    print(f"Next: medslm data stats {_again(names[0], columns)} --format toon")

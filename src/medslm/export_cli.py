@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,8 @@ from typing import Annotated
 import tyro
 
 from medslm import ending
-from medslm.places import folder_of
+from medslm.hub_cli import beside
+from medslm.places import Runs, folder_of
 
 
 def export(
@@ -23,7 +25,7 @@ def export(
     max_drift: float | None = None,
     max_fall: float | None = None,
     data: tuple[str, ...] = (),
-    runs: Path = Path("runs"),
+    runs: Path = Runs,
 ) -> None:
     """Write a run's adapter, merged into its base, or its whole model in a format, read it back, and keep it if it agrees.
 
@@ -70,3 +72,5 @@ def export(
     print(
         f"{len(made.record['files'])} files, {made.record['seconds']:.0f} s, every number in {made.folder / room.RECORD}"
     )
+    then = f"medslm serve {name} --export {shlex.quote(str(made.folder))}{beside(runs)}"
+    print(f"Next: {then if to != 'onnx' else f'{made.folder / room.CARD} says how it is loaded'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,11 @@ from medslm.errors import MedslmError
 from medslm.places import Cards, Name, Runs, folder_of
 
 Recipes = Annotated[tuple[Path, ...], tyro.conf.Positional]
+
+
+def beside(runs: Path, option: str = "--runs ") -> str:
+    """What a command that is told next says of the folder of runs; nothing of the usual one."""
+    return "" if runs == Runs else f" {option}{shlex.quote(str(runs))}"
 
 
 def card(name: Name, *, runs: Path = Runs, cards: Path = Cards) -> None:
@@ -30,14 +36,21 @@ def card(name: Name, *, runs: Path = Runs, cards: Path = Cards) -> None:
     template = cards / f"{name}.md"
     if not template.is_file():
         raise MedslmError(f"{template} is not there; write the card's prose in it, as in the other files of {cards}")
-    written = cards_room.write(folder_of(name, runs), template)
-    if start := learnt.nameless_start(folder_of(name, runs)):
+    run = folder_of(name, runs)
+    written = cards_room.write(run, template)
+    if start := learnt.nameless_start(run):
         print(
             f"note: the card names no base_model, since the weights of '{start}' with which this run began were not "
             f"pushed from {runs}; push that run first and write the card again",
             file=sys.stderr,
         )
-    print(f"Card in {written}. Next: make push NAME={name} TO=<user or organisation>")
+    then = f"make push NAME={name} TO=<user or organisation>{beside(runs, 'RUNS=')}"
+    try:
+        cards_room.clear(run)
+    except MedslmError as why:
+        print(f"note: {why}", file=sys.stderr)
+        then = f'medslm generate {name} "..."{beside(runs)}'
+    print(f"Card in {written}. Next: {then}")
 
 
 def push(name: Name, *, to: str, public: bool = False, runs: Path = Runs) -> None:

@@ -88,6 +88,11 @@ def test_letters_and_words_are_judged_apart_and_words_by_the_byte() -> None:
     assert metrics.lettered(EXAM, scores(-2.0, -1.0, -5.0, -80.0)) == {"accuracy": 1, "words_accuracy": 0}
 
 
+def test_white_space_around_an_option_is_no_part_of_its_length() -> None:
+    padded = {**EXAM, "options": ["short   \t        ", " a far longer one"]}
+    assert metrics.lettered(padded, scores(-1.0, -2.0, -5.0, -8.0)) == {"accuracy": 0, "words_accuracy": 1}
+
+
 @pytest.mark.parametrize(("before", "changed"), [("A", 0), ("B", 1)])
 def test_an_answer_has_changed_if_another_option_is_chosen_and_not_another_letter(before: str, changed: int) -> None:
     document = {"letters": ["A", "B"], "key": "A", "order": [1, 0], "before": before}

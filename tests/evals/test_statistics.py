@@ -31,6 +31,11 @@ def test_wilson_agrees_with_scipy(right: int, n: int) -> None:
     assert statistics.wilson(right, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
+@pytest.mark.parametrize("n", [1, 6, 29, 553, 1273])
+def test_an_interval_begins_at_nothing_and_ends_at_everything_exactly(n: int) -> None:
+    assert statistics.wilson(0, n)[0] == 0 and statistics.wilson(n, n)[1] == 1
+
+
 def test_a_paired_example_from_the_literature() -> None:
     # airway hyper-responsiveness before and after transplantation, 1/1/7/12: Fagerland, Lydersen, Laake 2014,
     # Statistics in Medicine 33:2850-2875: exact conditional test 0.070, square-and-add interval -0.507 to -0.026

@@ -193,7 +193,8 @@ def test_rows_without_a_subject_are_refused_where_scores_are_told_by_it(
 
 def test_two_items_of_one_name_are_refused(renderer: Renderer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, tmp_path, medqa=medqa(2) + medqa(1))
-    with pytest.raises(MedslmError, match="medqa has two items called test-0"):
+    said = r"medqa has two items called test-0 \(.*medqa.jsonl, line 1; .*medqa.jsonl, line 3\), so .* take one out"
+    with pytest.raises(MedslmError, match=said):
         documents.render(EXAMS["medqa"][0], renderer)
 
 

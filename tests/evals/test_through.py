@@ -237,7 +237,7 @@ def test_the_command_says_where_the_scores_lie_and_how_to_compare_them(
     cli.evaluate("toy-run", suite="quick", batch_size=2, engine="openai", runs=judged.parent)
     told = capsys.readouterr().out
     assert f"Scores in {judged / 'engines' / 'openai' / 'scores.quick.json'}. Next: medslm compare" in told
-    assert told.strip().endswith("medslm compare toy-run toy-run@openai --suite quick")
+    assert told.strip().endswith(f"medslm compare toy-run toy-run@openai --suite quick --runs {judged.parent}")
     cli.compare(("toy-run@openai",), suite="quick", runs=judged.parent)
     assert " adapter@openai " in capsys.readouterr().out
 

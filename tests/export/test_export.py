@@ -62,6 +62,11 @@ def test_every_file_is_named_with_its_checksum(exported: Exported) -> None:
     assert {"model.safetensors", "tokenizer.json", "chat_template.jinja", "README.md"} <= there
 
 
+def test_whoever_may_read_one_file_may_read_all(exported: Exported) -> None:
+    rights = {path.name: path.stat().st_mode for path in exported.folder.iterdir()}
+    assert len(set(rights.values())) == 1, rights  # safetensors writes for its owner alone
+
+
 def test_tokenizer_template_and_end_of_turn_travel_with_it(exported: Exported, toy_base: Base) -> None:
     tokenizer = AutoTokenizer.from_pretrained(exported.folder)
     settings = GenerationConfig.from_pretrained(exported.folder)

@@ -35,13 +35,14 @@ def render(
     items = list(given.read(given.benchmark(task.benchmark), left_out))
     if not items:
         raise empty(task.benchmark, left_out)
-    documents = []
+    documents, places = [], []
     for row, item in spread(items, limit):
         if (written := FORMS[task.form](item, renderer)) is not None:
             documents.append(written | _subject(task, row))
+            places.append(getattr(row, "place", ""))
         else:
             left_out["its options stand in a fixed order"] += 1
-    _check(task, documents)
+    _check(task, documents, places)
     return documents
 
 
@@ -72,15 +73,19 @@ def _subject(task: Task, row: Row) -> Document:
     return {"subject": str(row[task.subject] or "")}
 
 
-def _check(task: Task, documents: list[Document]) -> None:
+def _check(task: Task, documents: list[Document], places: Sequence[str]) -> None:
+    """Raise `MedslmError` if there is nothing to ask, or if two items have one id; `places` are those of their rows."""
     if not documents:
         raise MedslmError(f"no item of {task.name} can be asked in this form; ask for more items with --limit")
-    ids = [document["id"] for document in documents]
-    if len(set(ids)) < len(ids):
-        again = next(id for id in ids if ids.count(id) > 1)
-        raise MedslmError(
-            f"{task.name} has two items called {again}, so answers could not be paired; give each its own id"
-        )
+    first: dict[str, str] = {}
+    for asked, place in zip(documents, places):
+        if (id := asked["id"]) in first:
+            where = f" ({first[id]}; {place})" if place else ""
+            raise MedslmError(
+                f"{task.name} has two items called {id}{where}, so answers could not be paired; give each its own id, or "
+                "take one out if the rows of this benchmark carry none"
+            )
+        first[id] = place
 
 
 def document(item: Example, renderer: Renderer) -> Document:

@@ -9,6 +9,7 @@ from typing import Any
 
 from medslm.data.builders import icd10cm
 from medslm.data.formats import fields_of, formats
+from medslm.data.formats.notation import ENDS
 from medslm.evals import parsing
 
 ROMAN = [
@@ -35,7 +36,8 @@ def lettered(document: Mapping[str, Any], scores: Sequence[tuple[float, bool]]) 
     """
     letters, key = document["letters"], document["key"]
     logprobs = [logprob for logprob, _ in scores]
-    words = [total / len(text.encode()) for total, text in zip(logprobs[len(letters) :], document["options"])]
+    options = [text.strip(ENDS) for text in document["options"]]  # as they were asked
+    words = [total / len(text.encode()) for total, text in zip(logprobs[len(letters) :], options)]
     return {
         "accuracy": int(pick(letters, logprobs[: len(letters)]) == key),
         "words_accuracy": int(pick(letters, words) == key),

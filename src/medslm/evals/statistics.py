@@ -84,7 +84,7 @@ def wilson(right: float, n: int) -> tuple[float, float]:
     p, spread = right / n, Z * Z / n
     middle = (p + spread / 2) / (1 + spread)
     half = Z * math.sqrt(p * (1 - p) / n + spread / (4 * n)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return (max(0.0, middle - half) if right else 0.0), (min(1.0, middle + half) if right < n else 1.0)
 
 
 @dataclass(frozen=True)

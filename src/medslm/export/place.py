@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,14 @@ def making(out: Path) -> Iterator[Path]:
         with _held(temporary / LOCK):
             yield temporary
             files.remove(temporary / LOCK)
+
+
+def share(folder: Path, like: Path) -> None:
+    """Give each file of a folder the rights of one of them: safetensors lets nobody but its writer read what it writes."""
+    rights = stat.S_IMODE(like.stat().st_mode)
+    for path in folder.rglob("*"):
+        if path.is_file() and stat.S_IMODE(path.stat().st_mode) != rights:
+            path.chmod(rights)
 
 
 def clear(out: Path) -> None:

@@ -19,7 +19,7 @@ from medslm.export.torch_reader import TorchReader
 from medslm.models import source
 
 DEFAULT = Options()
-RECORD = "export.json"
+RECORD, CARD = "export.json", "README.md"
 SCHEMA = 1
 PACKAGES = (
     "medslm",
@@ -96,7 +96,8 @@ def export(
             "packages": environment.versions(PACKAGES),
         }
         use = format.use.format(name=who.name)
-        files.write_text(temporary / "README.md", card.text(who, own, to, format.library, use, found, notes))
+        files.write_text(temporary / CARD, card.text(who, own, to, format.library, use, found, notes))
+        place.share(temporary, temporary / CARD)
         _refuse_paths(temporary, [run, source.find(who.base).folder, temporary, Path.home(), Path.cwd()])
         record["files"] = {path: files.sha256(temporary / path) for path in _names(temporary)}
         record["seconds"] = round(time.monotonic() - started, 1)

@@ -83,6 +83,17 @@ def test_no_interval_of_few_items_leaves_what_its_figure_can_be(n: int) -> None:
     assert wide["brier"]["ci95"][0] >= 0 <= wide["nll"]["ci95"][0] and wide["brier"]["ci95"][1] <= 2
 
 
+def test_who_is_right_or_wrong_throughout_four_items_is_not_certain_to_be_so_with_others() -> None:
+    for letter, mean in ((0, 1.0), (1, 0.0)):
+        told = answers(*([[0.0, -9.0, -9.0, -0.5 * place] for place in range(4)]), right=[letter] * 4)
+        found = calibration.judge(told)
+        of_part, of_all = found["accuracy_at_80%_coverage"], found["aurc"]
+        assert of_part["value"] == mean and of_all["value"] == 1 - mean
+        for one in (of_part, of_all):
+            low, high = one["ci95"]
+            assert low <= one["value"] <= high and high - low > 0.4
+
+
 def test_the_interval_of_the_auroc_covers_the_truth_as_often_as_it_says() -> None:
     order = numpy.random.default_rng(1)
     truth = 0.5 * (1 + math.erf(1 / 2))  # two normal distributions one standard deviation apart

@@ -32,3 +32,9 @@ def test_a_long_sentence_is_folded_and_loses_no_word() -> None:
     told = lines.text(["short", "", sentence])
     assert told.startswith("short\n\n") and max(map(len, told.split("\n"))) <= lines.WIDTH
     assert told.split()[1:] == sentence.split()
+
+
+def test_a_small_p_is_never_told_as_nought() -> None:
+    row = {"task": "medqa", "measure": "brier", "n": 9, "value": 0.1, "ci95": [0.05, 0.15], "verdict": "worse"}
+    told = lines.differences([{**row, "p_holm": 0.0004}, {**row, "p_holm": 0.0123}])
+    assert "< 0.001" in told[2] and " 0.012 " in told[3] and len(told[2]) == len(told[3])

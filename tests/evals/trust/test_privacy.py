@@ -160,8 +160,8 @@ def test_a_run_without_canaries_says_so_instead_of_figures(run: Path, world: Any
     supervised.train(recipe, plain)
     told = privacy.measure(case(plain))
     assert told["canaries"] == {
-        "not_measured": "no canaries were planted: the run's mixture has no 'canaries'. Train with --mixture.canaries 1 "
-        "to measure what is memorised"
+        "not_measured": "no canaries were planted: the run's mixture has no 'canaries'. Train with canaries=1 in "
+        "--mixture to measure what is memorised"
     }
     assert told["membership"]["members"] > 2
     assert privacy.text(told).startswith("Canaries: not measured: no canaries were planted")

@@ -218,7 +218,7 @@ def _lines(name: str, task: Mapping[str, Any]) -> Iterator[str]:
     for figure in task["figures"]:
         difference = figure.get("difference")
         compared = (
-            (lines.number(difference), f"{difference['p_holm']:.3f}", difference["verdict"]) if difference else ()
+            (lines.number(difference), lines.p_value(difference["p_holm"]), difference["verdict"]) if difference else ()
         )
         space = figure["labels"] and f"macro, {figure['labels']}"
         rows.append((figure["level"], space or MICRO, *(lines.percent(figure[side]) for side in sides), *compared))

@@ -180,7 +180,7 @@ def _lines(name: str, task: Mapping[str, Any]) -> Iterator[str]:
     figures = [(one, *(lines.percent(task["sides"][side][one]) for side in sides)) for one in task["sides"][sides[0]]]
     yield from lines.aligned([("figure", *sides), *figures])
     rows = [
-        (one["compared"], one["of"], lines.number(one), f"{one['p_holm']:.3f}", one["verdict"])
+        (one["compared"], one["of"], lines.number(one), lines.p_value(one["p_holm"]), one["verdict"])
         for one in task["differences"]
     ]
     yield from lines.aligned([("compared", "of", "difference [95 %]", "p (Holm)", "verdict"), *rows], left=2)

@@ -165,7 +165,11 @@ def _answered(n: int, coverage: float) -> int:
 
 
 def _drawn(confidence: Array, correct: Array, bins: int, seed: int, draws: int = 1000) -> list[Estimate]:
-    """ECE, AURC and accuracy at `COVERAGE` with percentile bootstrap intervals, from the same draws of the items."""
+    """ECE, AURC and accuracy at `COVERAGE` with percentile bootstrap intervals, from the same draws of the items.
+
+    Where all of the answered items are right, or all wrong, the last two would have intervals without width, and get
+    Wilson's.
+    """
     import numpy
 
     def summary(confidence: Array, correct: Array) -> tuple[float, float, float]:
@@ -177,7 +181,13 @@ def _drawn(confidence: Array, correct: Array, bins: int, seed: int, draws: int =
     places = (order.integers(n, size=n) for _ in range(draws))
     low, high = numpy.quantile([summary(confidence[some], correct[some]) for some in places], [0.025, 0.975], axis=0)
     whole = summary(confidence, correct)
-    return [Estimate(value, float(low[place]), float(high[place]), n) for place, value in enumerate(whole)]
+    found = [Estimate(value, float(low[place]), float(high[place]), n) for place, value in enumerate(whole)]
+    return [found[0], *(_with_width(of, some) for of, some in zip(found[1:], (n, _answered(n, COVERAGE))))]
+
+
+def _with_width(of: Estimate, n: int) -> Estimate:
+    """A share of `n` items with an interval that tells how few they are, if its own has no width."""
+    return Estimate(of.value, *statistics.wilson(of.value * n, n), of.n) if of.low == of.high else of
 
 
 def judge(answers: Answers, bins: int = BINS, seed: int = 0) -> dict[str, Any]:

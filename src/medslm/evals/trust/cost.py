@@ -251,7 +251,7 @@ def _told_speed(speeds: Sequence[Mapping[str, Any]]) -> list[str]:
 def _told_differences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"A token of {row['side']}, {row['batch']}: {lines.number(row, 2)} ms against the base, p (Holm) "
-        f"{row['p_holm']:.3f}: {row['verdict']}."
+        f"{lines.p_value(row['p_holm'])}: {row['verdict']}."
         for row in rows
     ]
 

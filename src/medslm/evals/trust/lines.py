@@ -63,6 +63,11 @@ def number(figure: Figure | None, digits: int = 3) -> str:
     return value if figure["ci95"] is None else f"{value} [{', '.join(f'{end:.{digits}f}' for end in figure['ci95'])}]"
 
 
+def p_value(p: float) -> str:
+    """`0.042`, and `< 0.001` for what would be nought."""
+    return figures.p_value(p).removeprefix("= ")
+
+
 def percent(figure: Figure | None) -> str:
     """`12.3 % [10.0, 15.0]`; a dash for what is not defined."""
     if figure is None:
@@ -92,7 +97,7 @@ def differences(rows: Sequence[Figure]) -> list[str]:
         return ["No difference between base and adapter could be measured."]
     head = ("task", "measure", "n", "adapter - base [95 %]", "p (Holm)", "verdict")
     cells = [
-        (row["task"], row["measure"], f"{row['n']:,}", number(row), f"{row['p_holm']:.3f}", row["verdict"])
+        (row["task"], row["measure"], f"{row['n']:,}", number(row), p_value(row["p_holm"]), row["verdict"])
         for row in rows
     ]
     return aligned([head, *cells], left=2)

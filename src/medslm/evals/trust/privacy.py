@@ -50,7 +50,7 @@ def _canaries(case: Case, rows: Learnt, planted: Planted) -> dict[str, Any]:
     if not planted:
         return {
             "not_measured": f"no canaries were planted: the run's mixture has no '{canaries.NAME}'. Train with "
-            f"--mixture.{canaries.NAME} 1 to measure what is memorised"
+            f"{canaries.NAME}=1 in --mixture to measure what is memorised"
         }
     counts = rows.counted([ids for each in planted.values() for ids in each])
     times = {canary: sum(counts[ids] for ids in each) for canary, each in planted.items()}
@@ -181,7 +181,7 @@ def _told_canaries(found: Mapping[str, Any]) -> list[str]:
                 show(row["before"]),
                 show(row["after"]),
                 lines.number(row["difference"], 2),
-                f"{row['difference']['p_holm']:.3f}",
+                lines.p_value(row["difference"]["p_holm"]),
                 row["difference"]["verdict"],
             )
             for row in found[what]
@@ -209,7 +209,7 @@ def _told_membership(found: Mapping[str, Any]) -> list[str]:
                 lines.number(adapter["auc"]),
                 lines.percent(adapter["found_at_1%_false_alarms"]),
                 lines.number(test),
-                f"{test['p_holm']:.3f}" if test else "-",
+                lines.p_value(test["p_holm"]) if test else "-",
                 test["verdict"] if test else "-",
             )
         )

@@ -152,7 +152,7 @@ def text(told: Mapping[str, Any]) -> str:
     gaps = [
         (
             *(row["task"], row["measure"], f"{row['n']:,}", lines.number(row)),
-            *(f"{row['expected_by_chance']:.3f}", f"{row['p_holm']:.3f}", row["verdict"]),
+            *(f"{row['expected_by_chance']:.3f}", lines.p_value(row["p_holm"]), row["verdict"]),
         )
         for row in told["gaps"]
     ]

@@ -280,6 +280,17 @@ def test_a_failing_run_is_said_and_the_others_go_on_and_only_it_is_tried_again(s
     assert begun(asked) == [1, 2, 1]
 
 
+def test_the_reason_of_a_failure_is_found_behind_a_progress_bar_and_before_what_the_launcher_says(
+    tmp_path: Path,
+) -> None:
+    said = (
+        "\r 50%|#    | 1/2 [00:00]\r100%|##| 2/2 [00:00, loss=6.4]medslm is slow  medslm: eval_loss is not a number\n"
+    )
+    launcher = "Traceback (most recent call last):\nsubprocess.CalledProcessError: returned non-zero exit status 2.\n"
+    (tmp_path / "log").write_text(said + launcher, encoding="utf-8")
+    assert running._last_words(tmp_path / "log") == "eval_loss is not a number"
+
+
 def test_a_recipe_that_was_changed_since_is_refused_before_anything_is_trained(stand_in: Path) -> None:
     sweep.run(planned(stand_in, "seed=1"))
     stand_in.write_text(stand_in.read_text(encoding="utf-8").replace("max_steps=2", "max_steps=3"), encoding="utf-8")

@@ -66,6 +66,59 @@ def test_a_checkpoint_of_which_a_part_was_lost_is_not_gone_on_from(
     assert not victim.parent.exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "adapter_model.safetensors", "done.json"]
+)
+def test_a_checkpoint_that_lacks_a_file_is_not_gone_on_from(
+    name: str, unfinished: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """transformers would go on without the moments of its optimiser, and say nothing."""
+    (unfinished / "checkpoints" / "checkpoint-4" / name).unlink()
+    newest = checkpoint.last(unfinished / "checkpoints")
+    assert newest is not None
+    assert newest.name == "checkpoint-2"
+    assert "is damaged (it has no " in caplog.text
+
+
+def test_a_copy_of_a_checkpoint_under_another_name_is_neither_gone_on_from_nor_removed(unfinished: Path) -> None:
+    checkpoints = unfinished / "checkpoints"
+    for name in ("checkpoint-4.bak", "checkpoint-4-copy", "checkpoint-best"):
+        shutil.copytree(checkpoints / "checkpoint-4", checkpoints / name)
+    assert checkpoint.last(checkpoints) == checkpoints / "checkpoint-4"
+    assert len(list(checkpoints.glob("checkpoint-*"))) == 5
+
+
+def test_what_a_killed_process_left_half_written_is_removed_and_nothing_else(unfinished: Path) -> None:
+    checkpoints = unfinished / "checkpoints"
+    left = [checkpoints / ".checkpoint-6.41-0123abcd", unfinished / ".adapter.41-0123abcd"]
+    others = [checkpoints / ".nfs0001", unfinished / ".scores.json.41-0123abcd"]
+    for path in (*left, *others):
+        path.mkdir()
+        (path / "model.safetensors").write_bytes(b"half")
+    checkpoint.last(checkpoints)
+    assert [path.exists() for path in (*left, *others)] == [False, False, True, True]
+
+
+def test_checkpoints_without_a_record_of_their_recipe_are_not_gone_on_from(unfinished: Path) -> None:
+    """Else removing the record of another recipe's run would pass its weights off as this one's."""
+    (unfinished / "run.json").unlink()
+    with pytest.raises(MedslmError, match=r"has checkpoints and no run\.json.*or remove .*toy-kept and train again"):
+        supervised.train(dataclasses.replace(RECIPE, learning_rate=1e-4), unfinished)
+    assert not (unfinished / "run.json").exists()
+    assert (unfinished / "checkpoints" / "checkpoint-4").is_dir()
+
+
+def test_a_step_whose_gradient_float16_could_not_hold_is_recorded_without_its_norm(unfinished: Path) -> None:
+    state = unfinished / "checkpoints" / "checkpoint-4" / "trainer_state.json"
+    history = json.loads(state.read_text(encoding="utf-8"))["log_history"]
+    first = next(entry for entry in history if "grad_norm" in entry)
+    first["grad_norm"] = float("inf")  # the scaler skips the step, and tries the next with smaller gradients
+    change(state, log_history=history)
+    supervised.train(RECIPE, unfinished)
+    learnt = [point for point in record(unfinished)["curve"] if "loss" in point]
+    assert [("grad_norm" in point) for point in learnt] == [False, True, True, True]
+
+
 def test_weights_that_were_cut_off_cost_one_checkpoint_and_the_run_ends_as_it_would_have(
     finished: Path, unfinished: Path
 ) -> None:
@@ -114,7 +167,10 @@ def test_a_run_whose_best_weights_are_lost_is_not_gone_on_with(harm: str, unfini
     assert not (unfinished / "adapter").exists()
 
 
-@pytest.mark.parametrize("written", ["{}", "[]", '{"status": "run', '{"status": "running"}'])
+EMPTIED = '{"status": "running", "fingerprint": "", "fingerprint_fields": null, "speed": {}}'
+
+
+@pytest.mark.parametrize("written", ["{}", "[]", '{"status": "run', '{"status": "running"}', EMPTIED])
 def test_a_record_that_is_none_is_told_with_the_way_out_and_left_as_it_is(written: str, unfinished: Path) -> None:
     (unfinished / "run.json").write_text(written, encoding="utf-8")
     with pytest.raises(
@@ -130,8 +186,9 @@ def test_a_record_that_is_none_is_told_with_the_way_out_and_left_as_it_is(writte
         OSError(errno.ENOSPC, "No space left on device"),
         SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
         RuntimeError("[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/0"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 3220608 vs 3220560"),
     ],
-    ids=["system", "safetensors", "torch"],
+    ids=["system", "safetensors", "torch", "torch's end"],
 )
 def test_a_disk_that_is_full_in_the_middle_is_a_sentence_and_the_run_goes_on_when_there_is_room(
     error: Exception, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import toy_text
@@ -24,7 +26,7 @@ from medslm.errors import MedslmError
 from medslm.infer import whole
 from medslm.models.passes import IGNORED
 from medslm.recipe import Pretrain
-from medslm.train import blocks, loop, positions, pretrain, whole_head
+from medslm.train import blocks, checkpoint, loop, positions, pretrain, whole_head
 from medslm.train.loop import Loop
 
 pytestmark = pytest.mark.usefixtures("toy_base")
@@ -344,6 +346,86 @@ def test_what_does_not_fit_is_a_sentence(changes: dict[str, Any], said: str, rec
 def test_a_loss_that_is_no_number_ends_the_run(recipe: Pretrain, tmp_path: Path) -> None:
     with pytest.raises(MedslmError, match="loss is not a number at step"):
         pretrain.train(dataclasses.replace(recipe, learning_rate=1e30, max_grad_norm=1e30), tmp_path / recipe.name)
+
+
+def test_a_step_whose_gradient_float16_could_not_hold_is_recorded_without_its_norm(
+    recipe: Pretrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `GradScaler` begins, gradients overflow as a rule: it skips the step, and tries the next with smaller ones."""
+    honest = torch.amp.GradScaler
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda *given, **named: honest(*given, init_scale=2.0**40, **named))
+    half = dataclasses.replace(recipe, dtype="float16", max_steps=4)
+    pretrain.train(half, tmp_path / recipe.name)
+    first = next(point for point in told(tmp_path / recipe.name)["curve"] if "loss" in point)
+    assert "grad_norm" not in first
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SafetensorError("Error while serializing: I/O error: File too large (os error 27)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 3220608 vs 3220560"),
+    ],
+    ids=["safetensors", "torch"],
+)
+def test_a_disk_that_is_full_in_the_middle_is_a_sentence_and_the_run_goes_on_when_there_is_room(
+    error: Exception, recipe: Pretrain, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, honest, saved = tmp_path / recipe.name, torch.save, []
+
+    def full(*given: Any) -> None:
+        saved.append(given)
+        if len(saved) == 2:
+            raise error
+        honest(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(MedslmError, match=r"cannot write .*checkpoint-8: .*free space, then start again"):
+            pretrain.train(recipe, folder)
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["checkpoint-4"]
+    pretrain.train(recipe, folder)
+    assert told(folder)["weights_sha256"] == told(finished)["weights_sha256"]
+
+
+def test_a_place_where_no_folder_can_be_made_is_a_sentence(recipe: Pretrain, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(MedslmError, match=r"cannot make .*choose another place with --runs"):
+        pretrain.train(recipe, tmp_path / "file" / "runs" / recipe.name)
+
+
+@pytest.fixture
+def unfinished(recipe: Pretrain, finished: Path, tmp_path: Path) -> Path:
+    """The whole run, as if it had ended with its last checkpoint."""
+    folder = tmp_path / recipe.name
+    shutil.copytree(finished, folder)
+    (folder / "run.json").write_text(json.dumps(told(finished) | {"status": "running"}), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"best_step": 8}, "checkpoint-8, whose weights have the lowest validation loss of this run, is not there"),
+        (None, r"state\.json is not the state of a run; put it back, or remove .*checkpoint-12"),
+    ],
+)
+def test_a_run_whose_best_weights_or_state_are_lost_is_not_gone_on_with(
+    state: dict[str, Any] | None, said: str, recipe: Pretrain, unfinished: Path
+) -> None:
+    shutil.rmtree(unfinished / "checkpoints" / "checkpoint-8", ignore_errors=True)
+    path = unfinished / "checkpoints" / "checkpoint-12" / "state.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({} if state is None else kept | state), encoding="utf-8")
+    with pytest.raises(MedslmError, match=said):
+        pretrain.train(recipe, unfinished)
+    assert told(unfinished)["status"] == "running"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "moments.pt", "state.json"])
+def test_a_checkpoint_that_lacks_a_file_is_not_gone_on_from(name: str, unfinished: Path) -> None:
+    (unfinished / "checkpoints" / "checkpoint-12" / name).unlink()
+    assert checkpoint.last(unfinished / "checkpoints") != unfinished / "checkpoints" / "checkpoint-12"
 
 
 def test_a_bin_that_was_changed_ends_the_next_start(recipe: Pretrain, tmp_path: Path) -> None:

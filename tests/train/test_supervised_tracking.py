@@ -47,6 +47,16 @@ def test_an_outage_of_wandb_is_said_and_the_run_goes_on(tmp_path: Path, capsys: 
     assert "W&B: not logged" in said and "0" * 40 not in said + json.dumps(run)
 
 
+def test_no_path_of_this_machine_and_no_setting_but_numbers_leaves_for_wandb(tmp_path: Path) -> None:
+    folder = tmp_path / "toy-told"
+    supervised.train(recipe("toy-told"), folder)
+    (path,) = (folder / "wandb").glob("offline-run-*/*.wandb")
+    kept = path.read_bytes()
+    assert b"train/loss" in kept and b"eval/loss" in kept and b"learning_rate" in kept
+    for secret in (str(tmp_path), os.environ["HF_HOME"], "output_dir", "peft_config"):
+        assert secret.encode() not in kept, secret
+
+
 def test_two_runs_of_one_process_are_logged_apart(tmp_path: Path) -> None:
     for seed, name in enumerate(("toy-one", "toy-two")):
         supervised.train(recipe(name, seed=seed), tmp_path / name)

@@ -12,6 +12,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from medslm.errors import MedslmError
 
+SEEDS = 2**32
+"""Seeds that numpy's generators take."""
+
 
 def called(names: Iterable[str]) -> dict[str, str]:
     """Name in a mixture -> name in what is published: one's own files go without their folder, which tells of a machine.
@@ -92,6 +95,7 @@ class Lesson:
                 self._check(value in known, name, value, f"one of {', '.join(known)}")
         self._check(self.max_length >= 1, "max_length", self.max_length, "at least 1")
         self._check(self.validation_rows >= 0, "validation_rows", self.validation_rows, "at least 0")
+        self._check(0 <= self.seed < SEEDS, "seed", self.seed, f"0 to {SEEDS - 1}")
         held_out = self.validation_fraction
         self._check(0 < held_out < 1, "validation_fraction", held_out, "between 0 and 1")
 

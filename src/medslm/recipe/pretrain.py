@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -113,7 +114,7 @@ class Pretrain(Run):
         for name in ("dropout", "adam_beta1", "adam_beta2"):
             self._check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
         self._check(0 <= self.min_lr_rate <= 1, "min_lr_rate", self.min_lr_rate, "0 to 1")
-        self._check(self.temperature > 0, "temperature", self.temperature, "above 0")
+        self._check(0 < self.temperature < math.inf, "temperature", self.temperature, "above 0")
         self.rows(1)
 
     @property

@@ -28,7 +28,8 @@ PATIENCE = 30.0
 """Seconds for a run to end by itself before it is killed."""
 
 ERROR = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt|Killed)\b.*")
-SAID = "medslm: "
+SAID = re.compile(r"(?:^|\s)medslm: (.+)")
+"""Our own sentence, which may stand behind a progress bar that was not ended."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _last_words(log: Path) -> str:
     """Our own sentence, or else the last exception that is not the launcher's about the process that it has started."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    ours = [line.removeprefix(SAID) for line in lines if line.startswith(SAID)]
+    ours = [found[1] for line in lines if (found := SAID.search(line))]
     raised = [line for line in lines if ERROR.match(line) and "CalledProcessError" not in line]
     return next((of[-1] for of in (ours, raised, list(filter(None, lines))) if of), "")
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 import logging
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from accelerate import PartialState
 
 from medslm import files
 from medslm.errors import MedslmError
@@ -21,6 +25,21 @@ SECONDS = "seconds.json"
 
 DONE = "done.json"
 """The fields of `pace.Done`."""
+
+STATE = "state.json"
+"""The fields of `loop.Progress`, in a checkpoint of a pretraining."""
+
+NAME = re.compile(r"checkpoint-(\d+)")
+"""Any other name beside them is a copy that somebody has made."""
+
+UNFINISHED = re.compile(r"\.(checkpoint-\d+|start|adapter|model)\.\d+-[0-9a-f]{8}")
+"""What a process leaves that is killed within `files.beside`."""
+
+TUNED = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state*.pth", DONE, "*.safetensors")
+"""What transformers and `seal` write, without which a run would go on, and not as it was; patterns of names."""
+
+PRETRAINED = (STATE, "moments.pt", "*.safetensors")
+"""The same of a checkpoint that `loop.Loop` writes."""
 
 
 @contextlib.contextmanager
@@ -43,16 +62,29 @@ def seal(checkpoint: Path, done: Done, seconds: float) -> None:
 def last(folder: Path) -> Path | None:
     """The newest complete checkpoint. One that was cut off while it was written is removed, and said.
 
-    So is one of whose files a machine that lost its power, or a copy, has kept a part only.
+    So is one of whose files a machine that lost its power, or a copy, has kept a part only. Of several processes the main
+    one looks first, and removes; the others find what it has left.
     """
-    steps = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    for path in steps:
+    with PartialState().main_process_first():
+        for path in [*folder.parent.glob(".*"), *folder.glob(".*")]:
+            if UNFINISHED.fullmatch(path.name):
+                files.remove(path)
+        return _last(folder)
+
+
+def _last(folder: Path) -> Path | None:
+    for path in sorted(numbered(folder), key=lambda path: int(path.name.split("-")[1]), reverse=True):
         reason = damage(path)
         if reason is None:
             return path
         log.warning("%s %s; removed.", path, reason)
         files.remove(path)
     return None
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, whole or not."""
+    return [path for path in folder.glob("checkpoint-*") if NAME.fullmatch(path.name) and path.is_dir()]
 
 
 def damage(checkpoint: Path) -> str | None:
@@ -62,6 +94,10 @@ def damage(checkpoint: Path) -> str | None:
     """
     if not (checkpoint / SECONDS).exists():
         return "was cut off while it was written"
+    names = [path.name for path in checkpoint.iterdir()]
+    parts = TUNED if any(fnmatch.filter(names, part) for part in TUNED[:-1]) else PRETRAINED
+    if lost := next((part for part in parts if not fnmatch.filter(names, part)), None):
+        return f"is damaged (it has no {lost})"
     broken = next((path.name for path in sorted(checkpoint.iterdir()) if not _whole(path)), None)
     return broken and f"is damaged ({broken} is not whole)"
 
@@ -113,9 +149,9 @@ def writing(place: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
     except RuntimeError as error:
-        if "PytorchStreamWriter" not in str(error):  # torch's word for a file that it cannot go on with
+        if "inline_container" not in str(error):  # torch's name for the place where it writes files
             raise
-        reason = str(error).splitlines()[0]
+        reason = "torch could not write all of it"
     else:
         return
     raise MedslmError(
@@ -143,15 +179,20 @@ def space(trainable_parameters: int) -> int:
 
 def require_space(folder: Path, trainable_parameters: int) -> None:
     """Raise `MedslmError` if the disk cannot take the checkpoints, or no folder can be made there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MedslmError(
-            f"cannot make {folder}: {error.strerror or error}; choose another place with --runs"
-        ) from error
+    require_folder(folder)
     needed, free = space(trainable_parameters), shutil.disk_usage(folder).free
     if free < needed:
         raise MedslmError(
             f"{folder} needs {needed / 2**30:.2f} GiB for checkpoints and its disk has {free / 2**30:.2f} GiB free; "
             "free some, or choose another place with --runs"
         )
+
+
+def require_folder(folder: Path) -> None:
+    """Make a run's folder. Raises `MedslmError` where none can be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MedslmError(
+            f"cannot make {folder}: {error.strerror or error}; choose another place with --runs"
+        ) from error

@@ -33,7 +33,6 @@ from medslm.train.blocks import Block, Source, Step
 from medslm.train.whole_head import LinearCrossEntropy
 
 ATTENTION = "medslm-causal"
-STATE = "state.json"
 COMPILED_FROM = 20
 """Steps from which compiling pays: it takes about as long as that many."""
 
@@ -253,7 +252,9 @@ class Loop:
                 f"{bad[0]} is not a number at step {self.progress.step}; lower learning_rate, or use dtype=bfloat16 or "
                 "float32. The last checkpoint is kept"
             )
-        self.progress.curve.append({"step": self.progress.step, **values})
+        # a norm that float16 could not hold, at a step that the scaler skipped, is left out
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        self.progress.curve.append({"step": self.progress.step, **finite})
         self.report(self.progress.step, values | (beside or {}))
 
     def save(self) -> None:
@@ -261,25 +262,29 @@ class Loop:
         if self.rank:
             return
         here = self._checkpoint(self.progress.step)
-        with files.beside(here) as temporary:
+        with checkpoint.writing(here), files.beside(here) as temporary:
             temporary.mkdir(parents=True)
             save_model(self.model, str(temporary / "model.safetensors"))
             moments = {"optimiser": self._optimiser.state_dict(), "scaler": self._scaler.state_dict()}
             torch.save(moments, temporary / "moments.pt")
-            files.write_json(temporary / STATE, vars(self.progress))
+            files.write_json(temporary / checkpoint.STATE, vars(self.progress))
             files.write_json(temporary / checkpoint.SECONDS, self.progress.seconds)
         keep = {here.name, self._checkpoint(self.progress.best_step or 0).name}
-        for other in self.folder.glob("checkpoint-*"):
+        for other in checkpoint.numbered(self.folder):
             if other.name not in keep:
                 files.remove(other)
 
     def resume(self, newest: Path) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint. Raises `MedslmError` if its state is none, or the best weights so far are lost."""
+        told = files.read_json(newest / checkpoint.STATE, "the run itself")
+        if not isinstance(told, dict) or told.keys() != vars(self.progress).keys():
+            raise MedslmError(f"{newest / checkpoint.STATE} is not the state of a run; put it back, or remove {newest}")
+        checkpoint.require_best(newest.parent, told["best_step"])
         load_model(self.model, str(newest / "model.safetensors"), device=str(self.device))
         moments = torch.load(newest / "moments.pt", map_location=self.device, weights_only=True)
         self._optimiser.load_state_dict(moments["optimiser"])
         self._scaler.load_state_dict(moments["scaler"])
-        self.progress = Progress(**files.read_json(newest / STATE, "the run itself"))
+        self.progress = Progress(**told)
 
     def take_best(self) -> None:
         """Put the weights of the best checkpoint into the model."""

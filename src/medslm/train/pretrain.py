@@ -54,6 +54,7 @@ def train(recipe: Pretrain, folder: Path) -> None:
         if earlier["status"] == "finished":
             say(f"{folder} is finished already; remove it to train again. Next: medslm generate {recipe.name} '...'")
             return
+    checkpoint.require_folder(folder)
     describe(planned)
     pretrained.asked(recipe, planned.first.tokenizer, planned.renderer, sorted(planned.rows.fields))
     source, held_out, headers = sources(planned)
@@ -119,7 +120,8 @@ def sources(planned: Plan) -> tuple[Source, Source, dict[str, tokens.Header]]:
     for name, part, seed in (("train", built.train, recipe.seed), ("validation", built.validation, None)):
         path = planned.folder / "tokens" / f"{name}.bin"
         size = len(planned.first.tokenizer)
-        made[name] = header = tokens.build(path, part, planned.renderer, _documents(planned, name), size)
+        with checkpoint.writing(path):
+            made[name] = header = tokens.build(path, part, planned.renderer, _documents(planned, name), size)
         left_out = "".join(f", {number} left out: {reason}" for reason, number in header.left_out.items())
         say(f"  {path.name}: {header.count:,} tokens of {header.documents:,} documents{left_out}")
         windows = blocks.Windows(tokens.read(path), recipe.max_length, seed) if header.count else ()
@@ -167,5 +169,6 @@ def _fit(planned: Plan, loop: Loop, source: Source, held_out: Source, known: dic
     state.wait_for_everyone()
     if state.is_main_process:
         loop.take_best()
-        pretrained.finish(planned.recipe, planned.folder, planned.first.tokenizer, planned.renderer, loop, known)
+        with checkpoint.writing(planned.folder):
+            pretrained.finish(planned.recipe, planned.folder, planned.first.tokenizer, planned.renderer, loop, known)
     state.wait_for_everyone()

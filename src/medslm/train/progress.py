@@ -12,6 +12,7 @@ from transformers import ProgressCallback, TrainerCallback, TrainerControl, Trai
 from medslm.errors import MedslmError
 from medslm.train import checkpoint
 from medslm.train.pace import Done
+from medslm.train.tracking import Curves
 
 
 class Bar(ProgressCallback):  # type: ignore[misc]
@@ -33,6 +34,20 @@ class Bar(ProgressCallback):  # type: ignore[misc]
         self._shown |= {name: f"{logs[name]:.3f}" for name in ("loss", "eval_loss") if logs and name in logs}
         if self.training_bar is not None:
             self.training_bar.set_postfix(self._shown)
+
+
+class Logged(TrainerCallback):  # type: ignore[misc]
+    """Tells W&B the points of the curve, and what was measured with them."""
+
+    def __init__(self, curves: Curves) -> None:
+        self._curves = curves
+
+    def on_log(
+        self, args: Any, state: TrainerState, control: Any, logs: dict[str, float] | None = None, **_: Any
+    ) -> None:
+        """Numbers of a training or validation point."""
+        if logs and ("loss" in logs or "eval_loss" in logs):
+            self._curves.log(state.global_step, logs)
 
 
 class Guard(TrainerCallback):  # type: ignore[misc]

@@ -20,6 +20,7 @@ from medslm.models import load, source
 from medslm.models.base import resolve
 from medslm.models.lora import loras
 from medslm.recipe import Fingerprint, Run
+from medslm.train import checkpoint
 
 if TYPE_CHECKING:
     from medslm.train.planning import Plan
@@ -89,20 +90,35 @@ def gpu_memory() -> dict[str, float]:
 
 
 def started(run: Path) -> dict[str, Any] | None:
-    """The record of an earlier start in this folder; none if there was none. Raises `MedslmError` if it is none of ours."""
+    """The record of an earlier start in this folder; none if there was none.
+
+    Raises `MedslmError` if it is none of ours, or if there are checkpoints of which nothing says what recipe made them.
+    """
     path = run / "run.json"
     if not path.exists():
+        if checkpoint.numbered(run / "checkpoints"):
+            raise MedslmError(
+                f"{run} has checkpoints and no run.json, which says what recipe they are of, so they cannot be gone on "
+                f"with; put the record back, or remove {run} and train again"
+            )
         return None
     try:
         record: Any = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         record = None
-    if not (isinstance(record, dict) and record.keys() >= STARTED):
+    if not _ours(record):
         raise MedslmError(
             f"{path} is not the record of a run, so it cannot be gone on with; put the record back, or remove {run} and "
             "train again"
         )
-    return record
+    found: dict[str, Any] = record
+    return found
+
+
+def _ours(record: Any) -> bool:
+    if not (isinstance(record, dict) and record.keys() >= STARTED):
+        return False
+    return isinstance(record["fingerprint_fields"], dict) and isinstance(record["speed"], dict)
 
 
 def refuse_another(run: Path, earlier: Mapping[str, Any], fingerprint: Fingerprint) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,9 @@ def finish(planned: Plan, fitted: Fitted, seconds: float, known: dict[str, Any])
     state, folder, done = fitted.state, planned.folder, fitted.done
     wanted = ("step", "loss", "eval_loss", "learning_rate", "grad_norm")
     history = [{name: entry[name] for name in wanted if name in entry} for entry in state.log_history]
+    for entry in history:
+        if not math.isfinite(entry.get("grad_norm", 0.0)):  # a step that float16 could not hold, and that was skipped
+            del entry["grad_norm"]
     points = once(point for point in history if "loss" in point or "eval_loss" in point)
     best_step = int(state.best_model_checkpoint.rsplit("-", 1)[1]) if state.best_model_checkpoint else None
     result = {

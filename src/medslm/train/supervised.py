@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from medslm.train import batches, checkpoint, execution, planning, record, resul
 from medslm.train.execution import Execution
 from medslm.train.pace import Pace, out_of_memory
 from medslm.train.planning import Plan, say
-from medslm.train.progress import Bar, Guard
+from medslm.train.progress import Bar, Guard, Logged
 from medslm.train.result import Fitted, Size
 from medslm.train.trainers import chosen as trainers
 from medslm.train.trainers.kind import Kind
@@ -77,10 +77,10 @@ def quicken(recipe: Sft, chosen: Execution, model: Any, kind: Kind | None = None
     return paths
 
 
-def config(planned: Plan, optim: str, report_to: list[str]) -> SFTConfig:
+def config(planned: Plan, optim: str) -> SFTConfig:
     """TRL's configuration: each of its defaults that would hurt here is named."""
     return SFTConfig(
-        **options(planned, optim, report_to),
+        **options(planned, optim),
         per_device_train_batch_size=planned.recipe.share(planned.world_size),
         gradient_accumulation_steps=1,  # a batch is a whole step
         **_no_checkpointing(),  # True in TRL; `fast.quicken` has its own
@@ -245,15 +245,15 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 def trainer(
-    planned: Plan, optim: str, pace: Pace, guard: Guard, report_to: list[str], total_loss: TotalLoss = fast.total_loss
+    planned: Plan, optim: str, pace: Pace, guard: Guard, more: Sequence[Any], total_loss: TotalLoss = fast.total_loss
 ) -> CompletionTrainer:
-    """TRL's trainer over our rows, with our progress bar. Raises `MedslmError` if TRL made other rows of them."""
+    """TRL's trainer over our rows, with our bar and `more` callbacks. Raises `MedslmError` if TRL changed these rows."""
     built = CompletionTrainer(
         pace=pace,
         total_loss=total_loss,
         global_batch_size=planned.recipe.global_batch_size,
         model=pace.model,
-        args=config(planned, optim, report_to),
+        args=config(planned, optim),
         train_dataset=planned.rows.train,
         eval_dataset=planned.rows.validation,
         processing_class=planned.tokenizer,
@@ -265,8 +265,8 @@ def trainer(
             )
     for callback in (ProgressCallback, PrinterCallback):
         built.remove_callback(callback)
-    built.add_callback(Bar())
-    built.add_callback(guard)
+    for callback in (Bar(), guard, *more):
+        built.add_callback(callback)
     return built
 
 
@@ -278,9 +278,10 @@ def _fit(planned: Plan, chosen: Execution, model: Any, kind: Kind, newest: Path 
     say(line)
     if newest:
         say(f"going on from {newest.name}")
-    with tracking.Curves(report_to, planned.recipe.name, {}, PartialState().is_main_process) as curves:
+    settings = planned.recipe.as_dict()
+    with tracking.Curves(report_to, planned.recipe.name, settings, PartialState().is_main_process) as curves:
         known["tracking"] = curves.told
-        fitting = trainer(planned, chosen.optim, pace, guard, curves.report_to, kind.total_loss)
+        fitting = trainer(planned, chosen.optim, pace, guard, [Logged(curves)], kind.total_loss)
         fitting.train(resume_from_checkpoint=str(newest) if newest else None)
     PartialState().wait_for_everyone()
     if PartialState().is_main_process:

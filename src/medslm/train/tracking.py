@@ -27,7 +27,7 @@ def has_key() -> bool:
 
 
 def configure(run: Path, identity: str) -> tuple[list[str], str]:
-    """Decide before the first import of wandb; returns the Trainer's `report_to` and a line for the user.
+    """Decide before the first import of wandb; returns what the curve is told to, and a line for the user.
 
     Only metrics are logged: no console output (it could quote a record), no code, no checkpoints. A resumed run goes on
     under the same `identity`.
@@ -69,12 +69,15 @@ def told(report_to: list[str]) -> dict[str, str]:
 
 
 class Curves:
-    """The points of a run in W&B under the names that transformers gives them, or nowhere; numbers only, never text."""
+    """The points of a run in W&B under the names that transformers gives them, or nowhere; numbers only, never text.
+
+    transformers' own callback is not used: it tells the folder of the run and of the base, which name who works here.
+    """
 
     def __init__(self, report_to: list[str], name: str, settings: Mapping[str, Any], log: bool = True) -> None:
         self._run: Any = None
-        self.told, self.report_to = told(report_to), report_to
-        """What `run.json` keeps of it; and what is left to transformers' own callback, which goes on in this run."""
+        self.told = told(report_to)
+        """What `run.json` keeps of it."""
         if not (report_to and log):
             return
         import wandb
@@ -85,7 +88,7 @@ class Curves:
         try:
             self._run = wandb.init(name=name, config=numbers, **_anew())
         except wandb.Error as error:
-            self.told, self.report_to = {"wandb": f"failed: {type(error).__name__}"}, []
+            self.told = {"wandb": f"failed: {type(error).__name__}"}
             say(f"W&B: not logged ({error}); the curve is kept in run.json all the same")
             return
         self._run.define_metric("train/global_step")

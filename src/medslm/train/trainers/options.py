@@ -10,7 +10,7 @@ from medslm.models import load
 from medslm.train.planning import Plan
 
 
-def options(planned: Plan, optim: str, report_to: list[str]) -> dict[str, Any]:
+def options(planned: Plan, optim: str) -> dict[str, Any]:
     """Arguments of `TrainingArguments` that do not depend on who computes the passes."""
     recipe = planned.recipe
     return {
@@ -40,6 +40,6 @@ def options(planned: Plan, optim: str, report_to: list[str]) -> dict[str, Any]:
         "load_best_model_at_end": True,
         "metric_for_best_model": "eval_loss",
         "greater_is_better": False,
-        "report_to": report_to,
+        "report_to": [],  # its callback for W&B would tell paths of this machine; `Logged` tells numbers
         "push_to_hub": False,  # publishing is never a side effect of training
     }

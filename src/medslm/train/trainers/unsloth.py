@@ -26,7 +26,7 @@ from medslm.train.batches import Documents
 from medslm.train.execution import Execution
 from medslm.train.pace import Done
 from medslm.train.planning import Plan, say
-from medslm.train.progress import Bar, Guard
+from medslm.train.progress import Bar, Guard, Logged
 from medslm.train.result import Fitted, Size
 from medslm.train.trainers import adapter
 from medslm.train.trainers.options import options
@@ -59,10 +59,11 @@ def fit(planned: Plan, chosen: Execution, newest: Path | None, known: dict[str, 
     say(line)
     if newest:
         say(f"going on from {newest.name}")
-    with tracking.Curves(report_to, planned.recipe.name, {}) as curves:
+    with tracking.Curves(report_to, planned.recipe.name, planned.recipe.as_dict()) as curves:
         known["tracking"] = curves.told
-        fitting = trainer(planned, chosen, model, rows, done, curves.report_to)
-        fitting.add_callback(guard)
+        fitting = trainer(planned, chosen, model, rows, done)
+        for callback in (guard, Logged(curves)):
+            fitting.add_callback(callback)
         try:
             fitting.train(resume_from_checkpoint=str(newest) if newest else None)
         except torch.OutOfMemoryError as error:
@@ -111,13 +112,13 @@ def build(planned: Plan, chosen: Execution) -> Any:
     )
 
 
-def trainer(planned: Plan, chosen: Execution, model: Any, rows: int, done: Done, report_to: list[str]) -> Any:
+def trainer(planned: Plan, chosen: Execution, model: Any, rows: int, done: Done) -> Any:
     """Unsloth's trainer over our rows, which notes in `done` what it computes."""
     from unsloth import UnslothTrainer, UnslothTrainingArguments
 
     recipe, dtype = planned.recipe, load.dtype(planned.recipe.dtype)
     told = UnslothTrainingArguments(
-        **options(planned, chosen.optim, report_to),
+        **options(planned, chosen.optim),
         per_device_train_batch_size=rows,
         gradient_accumulation_steps=recipe.global_batch_size // rows,
         gradient_checkpointing=recipe.recompute != "none",

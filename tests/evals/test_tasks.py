@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,20 @@ def test_a_file_that_cannot_be_meant_is_refused(told: str, sentence: str, monkey
     monkeypatch.setenv(given.VARIABLE, "")
     with pytest.raises(MedslmError, match=sentence):
         given.use([told])
+
+
+def test_a_benchmark_that_is_said_to_lie_in_two_places_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(medqa(1)[0]) + "\n", encoding="utf-8")
+    pairs = [f"medqa={tmp_path / name}.jsonl" for name in ("one", "two")]
+    monkeypatch.setenv(given.VARIABLE, "")
+    with pytest.raises(MedslmError, match=r"medqa is said to lie in two places, .*one\.jsonl and .*two\.jsonl"):
+        given.use(pairs)
+    monkeypatch.setenv(given.VARIABLE, os.pathsep.join(pairs))
+    with pytest.raises(MedslmError, match="in two places"):
+        given.paths()
 
 
 def test_a_given_file_is_what_the_benchmark_is_read_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

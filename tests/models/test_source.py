@@ -15,6 +15,7 @@ import transformers
 
 import toy
 from hub_server import HubServer, run_client
+from medslm import files
 from medslm.errors import MedslmError
 from medslm.models import load, source
 from medslm.models.base import Base, Embedded, resolve
@@ -190,6 +191,22 @@ def test_an_interrupted_conversion_leaves_nothing_and_is_made_up_for(
     left = [path for path in (tmp_path / "medslm").rglob("*") if path.suffix != ".lock" and path.name != "embedded"]
     assert left == []
     assert (source.find(base).folder / "model.safetensors").read_bytes() == b"all of it"
+
+
+def test_a_cache_that_may_only_be_read_works_once_the_base_is_in_it(
+    package: Embedded, converter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Base("org/nowhere", "mit", embedded=package)
+    found = source.find(base)
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert source.find.__wrapped__(base) == found and converter.converted == 1
+    files.remove(found.folder)
+    with pytest.raises(MedslmError, match=r"cannot be made \(Permission denied\); set MEDSLM_CACHE"):
+        source.find.__wrapped__(base)
 
 
 def test_the_hub_goes_before_the_package(hub: Path, package: Embedded) -> None:

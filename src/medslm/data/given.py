@@ -29,11 +29,11 @@ def use(pairs: Iterable[str]) -> None:
     """Read benchmarks from files from now on, in this process and in those that it starts: each is `NAME=PATH`.
 
     A file has the columns of the benchmark's dataset on the Hub; of PubMedQA, the official test alone will do, and the
-    authors' names. Raises `MedslmError` for what is not such a pair, an unknown benchmark and a path without rows.
+    authors' names. Raises `MedslmError` for what is not such a pair, an unknown benchmark, one that is named twice and a
+    path without rows.
     """
-    told = dict(paths())
-    for pair in pairs:
-        name, path = _pair(pair)
+    told = paths()
+    for name, path in _places(pairs).items():
         if os.pathsep in str(path):
             raise MedslmError(f"the path {path} holds '{os.pathsep}', which separates paths; rename it, or make a link")
         Local(path).files()
@@ -43,7 +43,16 @@ def use(pairs: Iterable[str]) -> None:
 
 def paths() -> dict[str, Path]:
     """Benchmark -> the file or folder that `MEDSLM_DATA` names for it. Raises `MedslmError` for what it cannot mean."""
-    return dict(_pair(pair) for pair in os.environ.get(VARIABLE, "").split(os.pathsep) if pair)
+    return _places(pair for pair in os.environ.get(VARIABLE, "").split(os.pathsep) if pair)
+
+
+def _places(pairs: Iterable[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for pair in pairs:
+        name, path = _pair(pair)
+        if found.setdefault(name, path) != path:
+            raise MedslmError(f"{name} is said to lie in two places, {found[name]} and {path}; name one of them")
+    return found
 
 
 def _pair(told: str) -> tuple[str, Path]:

@@ -250,7 +250,7 @@ class Loop:
         if bad:
             raise MedslmError(
                 f"{bad[0]} is not a number at step {self.progress.step}; lower learning_rate, or use dtype=bfloat16 or "
-                "float32. The last checkpoint is kept"
+                "float32. The last checkpoint, if one was kept, stays"
             )
         # a norm that float16 could not hold, at a step that the scaler skipped, is left out
         finite = {name: value for name, value in values.items() if math.isfinite(value)}

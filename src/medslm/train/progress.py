@@ -81,7 +81,7 @@ class Guard(TrainerCallback):  # type: ignore[misc]
         if bad:
             raise MedslmError(
                 f"{bad[0]} is not a number at step {state.global_step}; lower learning_rate, or use dtype=bfloat16 or "
-                "float32. The last checkpoint is kept"
+                "float32. The last checkpoint, if one was kept, stays"
             )
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:

@@ -201,6 +201,20 @@ def test_visits_of_one_patient_are_one_family() -> None:
     assert first.id != second.id
 
 
+def test_medqa_of_five_options_keeps_the_fifth() -> None:
+    endings = {f"ending{number}": text for number, text in enumerate("abcde")}
+    (item,) = items("medqa", {"id": "1", "sent1": "Which?", **endings, "label": 4})
+    assert (item.options, item.output) == (tuple("abcde"), "E")
+    (item,) = items("medqa", {"id": "1", "sent1": "Which?", **endings, "ending4": "", "label": 3})
+    assert item.options == tuple("abcd")
+
+
+def test_more_options_than_letters_are_refused() -> None:
+    assert choice("Which?", [str(number) for number in range(26)], 25).output == "Z"
+    with pytest.raises(MedslmError, match=r"'Which\?' has 27 options, more than there are letters"):
+        choice("Which?", [str(number) for number in range(27)], 26)
+
+
 def test_a_question_that_repeats_its_options_is_asked_without_them() -> None:
     row = {"id": "1", "question": "Which?\nAnswer Choices: (A) x (B) y", "options": {"B": "y", "A": "x"}, "label": "B"}
     (item,) = items("medxpertqa", row)

@@ -21,11 +21,16 @@ def choice(
 ) -> Example:
     """A question, its options in their order and the letter of option `key`, a number counted from 0.
 
-    Raises `Skip` for a hidden key or an empty cell, and `MedslmError` for options that are no list, or a key that is none
-    of them.
+    Raises `Skip` for a hidden key or an empty cell, and `MedslmError` for options that are no list or more than there are
+    letters, or a key that is none of them.
     """
     asked = filled(question, "question")
     shown = tuple(filled(option, "option") for option in listed(options, "options"))
+    if len(shown) > len(string.ascii_uppercase):
+        raise MedslmError(
+            f"the question '{asked[:60]}' has {len(shown)} options, more than there are letters to answer with; leave the "
+            "row out"
+        )
     told = text_of(key) or str(HIDDEN)
     if told == str(HIDDEN):
         raise Skip("the key is hidden")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,8 +34,14 @@ REFUSAL = "i do not know"
 
 
 def medqa(row: Row) -> Iterator[Example]:
-    """US licensing exams (arXiv:2009.13081). `sent2` is empty in every row and not read."""
-    yield choice(row["sent1"], [row[f"ending{n}"] for n in range(4)], row["label"], id=str(row["id"]))
+    """US licensing exams (arXiv:2009.13081), with four options or, in the authors' other edition, five.
+
+    `sent2` is empty in every row and not read.
+    """
+    more = (f"ending{n}" for n in itertools.count(4))
+    further = [row[name] for name in itertools.takewhile(lambda name: name in row and text_of(row[name]), more)]
+    options = [*(row[f"ending{n}"] for n in range(4)), *further]
+    yield choice(row["sent1"], options, row["label"], id=str(row["id"]))
 
 
 def medmcqa(row: Row) -> Iterator[Example]:

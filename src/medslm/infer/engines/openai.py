@@ -194,8 +194,10 @@ class Server:
         both = f"answers under any name, so that '{self.address.model}' and '{self.address.base}'"
         otherwise = "serve both by name (vLLM does), or --engine transformers"
         if names and not {self.address.model, self.address.base} <= names:
-            told = f"are one model there ({', '.join(sorted(names))}) and cannot be compared"
-            raise MedslmError(f"{self.address.url} {both} {told}; {otherwise}")
+            raise MedslmError(
+                f"{self.address.url} {both} are one model there ({', '.join(sorted(names))}) and cannot be compared; "
+                f"{otherwise}"
+            )
         self._warn("names", f"{both} may be one model there, and a comparison of one with itself; if so, {otherwise}")
 
     def _names(self) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from medslm.data import builders
+from medslm.data import builders, suites
 from medslm.data.benchmark import benchmarks
 from medslm.data.builders.joined import Joined
 from medslm.data.builders.pubmedqa import Labelled
@@ -23,7 +23,7 @@ from medslm.data.sources.hub import Dataset
 from medslm.errors import MedslmError
 from toy_data import Rows
 
-assert builders  # its import fills the registries
+assert builders and suites  # their import fills the registries
 
 GOLDEN = [
     json.loads(line) for line in (Path(__file__).parent / "golden.jsonl").read_text(encoding="utf-8").splitlines()

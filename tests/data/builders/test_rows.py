@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from medslm.data import builders
+from medslm.data import builders, suites
 from medslm.data.benchmark import Benchmark, benchmarks
 from medslm.data.builders.choice import choice, key_of
 from medslm.data.builders.reading import family_of, fingerprint
@@ -18,6 +18,7 @@ from medslm.data.example import Example
 from medslm.errors import MedslmError
 from toy_data import Rows
 
+assert suites  # its import registers benchmarks of its own
 MEDMCQA = {"id": "1", "question": "Which?", "opa": "a", "opb": "b", "opc": "c", "opd": "d", "cop": 3}
 NOTE = {"patient_id": 7, "note": "A note.", "question": "Which drug?", "answer": "None.", "task": "Question Answering"}
 FIELDS = "Symptoms: a\nDiagnosis: b\nHistory of Patient: c\nPlan of Action: d"

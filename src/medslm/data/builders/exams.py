@@ -40,8 +40,8 @@ def medqa(row: Row) -> Iterator[Example]:
     """
     more = (f"ending{n}" for n in itertools.count(4))
     further = [row[name] for name in itertools.takewhile(lambda name: name in row and text_of(row[name]), more)]
-    options = [*(row[f"ending{n}"] for n in range(4)), *further]
-    yield choice(row["sent1"], options, row["label"], id=str(row["id"]))
+    four = (row[f"ending{n}"] for n in range(4))
+    yield choice(row["sent1"], [*four, *further], row["label"], id=str(row["id"]))
 
 
 def medmcqa(row: Row) -> Iterator[Example]:

@@ -14,7 +14,7 @@ import tyro
 
 from medslm import data_cli, doctor_cli, environment, export_cli, hub_cli, judge_cli, serve_cli, sweep_cli
 from medslm.errors import MedslmError, as_exit_code
-from medslm.places import Name, Runs, folder_of
+from medslm.places import Name, Runs, elsewhere, folder_of
 
 app = tyro.extras.SubcommandApp()
 
@@ -97,10 +97,10 @@ def _after(name: str, found: Mapping[str, Any], alone: bool, runs: Path) -> str:
 
     if found["limit"] is not None:
         return "the same without --limit"
-    how = f"--suite {found['suite']}{hub_cli.beside(runs)}"
+    how = f"--suite {found['suite']}{elsewhere(runs)}"
     if found["engine"] != HERE:
         return f"medslm compare {name} {name}@{found['engine']} {how}"
-    return f"medslm compare {name} <run> {how}" if alone else f"make card NAME={name}{hub_cli.beside(runs, 'RUNS=')}"
+    return f"medslm compare {name} <run> {how}" if alone else f"make card NAME={name}{elsewhere(runs, 'RUNS=')}"
 
 
 @app.command
@@ -192,9 +192,9 @@ def report(name: Name, *, suite: str | None = None, engine: str = "transformers"
     print(table.text(found))
     if not (run / "adapter").is_dir():
         return
-    card, curve, of = run / "README.md", f"the loss curve is {run / 'loss.png'}", hub_cli.beside(runs, "RUNS=")
+    card, curve, of = run / "README.md", f"the loss curve is {run / 'loss.png'}", elsewhere(runs, "RUNS=")
     print("Next:")
-    print(f"  {_command()} generate {name} {shlex.quote(_question(found))}{hub_cli.beside(runs)}   # ask it")
+    print(f"  {_command()} generate {name} {shlex.quote(_question(found))}{elsewhere(runs)}   # ask it")
     if card.is_file():
         print(f"  less {shlex.quote(str(card))}   # its model card; {curve}")
         print(f"  make push NAME={name} TO=<user or organisation>{of}   # publish it, privately")

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import medslm
+from medslm.errors import MedslmError
 
 DEFAULTS = {
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning OpenMP threads slow shared cores down by a factor of ten
@@ -54,6 +55,16 @@ def cache() -> Path:
     """Where converted models are kept: `MEDSLM_CACHE`, or `~/.cache/medslm` as XDG_CACHE_HOME has it."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(os.environ.get("MEDSLM_CACHE") or Path(home) / "medslm")
+
+
+def make(folder: Path) -> None:
+    """Make a folder of the cache, if it is not there. Raises `MedslmError` where none can be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MedslmError(
+            f"{folder} cannot be made ({error.strerror}); set MEDSLM_CACHE to a folder that can be written"
+        ) from error
 
 
 def bundle() -> Path | None:

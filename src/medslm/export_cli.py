@@ -10,8 +10,7 @@ from typing import Annotated
 import tyro
 
 from medslm import ending
-from medslm.hub_cli import beside
-from medslm.places import Runs, folder_of
+from medslm.places import Runs, elsewhere, folder_of
 
 
 def export(
@@ -72,5 +71,5 @@ def export(
     print(
         f"{len(made.record['files'])} files, {made.record['seconds']:.0f} s, every number in {made.folder / room.RECORD}"
     )
-    then = f"medslm serve {name} --export {shlex.quote(str(made.folder))}{beside(runs)}"
+    then = f"medslm serve {name} --export {shlex.quote(str(made.folder))}{elsewhere(runs)}"
     print(f"Next: {then if to != 'onnx' else f'{made.folder / room.CARD} says how it is loaded'}")

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from medslm.errors import MedslmError
+
+TEMPORARY = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}")
+"""What `beside` calls a file or folder before it has its name."""
 
 
 @contextlib.contextmanager
@@ -34,6 +38,12 @@ def beside(path: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or error
         raise MedslmError(f"cannot write {path}: {reason}; free space or choose another place") from error
+
+
+def unfinished(path: Path) -> str | None:
+    """What a file or folder was to be called that a killed process has left within `beside`; none for any other."""
+    found = TEMPORARY.fullmatch(path.name)
+    return found and found[1]
 
 
 def remove(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +9,9 @@ from typing import Annotated
 import tyro
 
 from medslm.errors import MedslmError
-from medslm.places import Cards, Name, Runs, folder_of
+from medslm.places import Cards, Name, Runs, elsewhere, folder_of
 
 Recipes = Annotated[tuple[Path, ...], tyro.conf.Positional]
-
-
-def beside(runs: Path, option: str = "--runs ") -> str:
-    """What a command that is told next says of the folder of runs; nothing of the usual one."""
-    return "" if runs == Runs else f" {option}{shlex.quote(str(runs))}"
 
 
 def card(name: Name, *, runs: Path = Runs, cards: Path = Cards) -> None:
@@ -44,12 +38,12 @@ def card(name: Name, *, runs: Path = Runs, cards: Path = Cards) -> None:
             f"pushed from {runs}; push that run first and write the card again",
             file=sys.stderr,
         )
-    then = f"make push NAME={name} TO=<user or organisation>{beside(runs, 'RUNS=')}"
+    then = f"make push NAME={name} TO=<user or organisation>{elsewhere(runs, 'RUNS=')}"
     try:
         cards_room.clear(run)
     except MedslmError as why:
         print(f"note: {why}", file=sys.stderr)
-        then = f'medslm generate {name} "..."{beside(runs)}'
+        then = f'medslm generate {name} "..."{elsewhere(runs)}'
     print(f"Card in {written}. Next: {then}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -22,3 +23,8 @@ def folder_of(name: str, runs: Path) -> Path:
             f"no run is called '{name}' in {runs}; there: {', '.join(there)}. `accelerate launch` makes one"
         )
     return runs / name
+
+
+def elsewhere(runs: Path, option: str = "--runs ") -> str:
+    """What a command that is told next says of the folder of runs; nothing of the usual one."""
+    return "" if runs == Runs else f" {option}{shlex.quote(str(runs))}"

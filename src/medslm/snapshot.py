@@ -52,7 +52,7 @@ def fetch(
     commit = commit or resolve(repo_id, kind)
     folder = _repository(repo_id, kind) / "snapshots" / commit
     notes = _notes(repo_id, kind, commit)
-    _make(notes)
+    environment.make(notes)
     with FileLock(notes / "lock"):  # several processes of one launch come here together
         listed = listing(repo_id, kind, commit)
         names = matching(listed, patterns)
@@ -158,15 +158,6 @@ def _repository(repo_id: str, kind: Kind) -> Path:
 
 def _notes(repo_id: str, kind: Kind, commit: str) -> Path:
     return environment.cache() / "hub" / f"{kind}s--{repo_id.replace('/', '--')}" / commit
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MedslmError(
-            f"{folder} cannot be made ({error.strerror}); set MEDSLM_CACHE to a folder that can be written"
-        ) from error
 
 
 def _keep_reference(repo_id: str, kind: Kind, commit: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -58,11 +57,10 @@ def share(folder: Path, like: Path) -> None:
 
 def clear(out: Path) -> None:
     """Remove, and name, what killed exports have left beside `out`; what is locked belongs to one that is at work."""
-    left = re.compile(rf"\.{re.escape(out.name)}\.\d+-[0-9a-f]{{8}}")  # as `files.beside` calls them
     with contextlib.suppress(OSError):  # of another user, say: it takes room, and bars nothing
         for path in sorted(out.parent.iterdir()):
             lock = path / LOCK
-            if left.fullmatch(path.name) and lock.is_file() and not path.is_symlink() and _free(lock):
+            if files.unfinished(path) == out.name and lock.is_file() and not path.is_symlink() and _free(lock):
                 files.remove(path)
                 print(f"removed {path}, which an export that was killed had left", file=sys.stderr)
 

@@ -102,12 +102,7 @@ def _converted(embedded: Embedded) -> Path:
     folder = environment.cache() / "embedded" / embedded.sha256[:16]
     if folder.is_dir():  # a cache that may only be read works as well
         return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MedslmError(
-            f"{folder.parent} cannot be made ({error.strerror}); set MEDSLM_CACHE to a folder that can be written"
-        ) from error
+    environment.make(folder.parent)
     with FileLock(f"{folder}.lock"):  # several processes of one launch come here together
         if not folder.is_dir():
             _convert(gguf(embedded), embedded.eos_token, folder)

@@ -32,8 +32,8 @@ STATE = "state.json"
 NAME = re.compile(r"checkpoint-(\d+)")
 """Any other name beside them is a copy that somebody has made."""
 
-UNFINISHED = re.compile(r"\.(checkpoint-\d+|start|adapter|model)\.\d+-[0-9a-f]{8}")
-"""What a process leaves that is killed within `files.beside`."""
+WRITTEN = re.compile(r"checkpoint-\d+|start|adapter|model")
+"""What a run writes within `files.beside`, where a process may be killed."""
 
 TUNED = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state*.pth", DONE, "*.safetensors")
 """What transformers and `seal` write, without which a run would go on, and not as it was; patterns of names."""
@@ -67,7 +67,7 @@ def last(folder: Path) -> Path | None:
     """
     with PartialState().main_process_first():
         for path in [*folder.parent.glob(".*"), *folder.glob(".*")]:
-            if UNFINISHED.fullmatch(path.name):
+            if WRITTEN.fullmatch(files.unfinished(path) or ""):
                 files.remove(path)
         return _last(folder)
 

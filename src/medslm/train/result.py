@@ -50,10 +50,11 @@ def finish(planned: Plan, fitted: Fitted, seconds: float, known: dict[str, Any])
     """Draw the curve, write `run.json`, and say what came out and what to do next."""
     state, folder, done = fitted.state, planned.folder, fitted.done
     wanted = ("step", "loss", "eval_loss", "learning_rate", "grad_norm")
-    history = [{name: entry[name] for name in wanted if name in entry} for entry in state.log_history]
-    for entry in history:
-        if not math.isfinite(entry.get("grad_norm", 0.0)):  # a step that float16 could not hold, and that was skipped
-            del entry["grad_norm"]
+    # a norm that float16 could not hold, at a step that was skipped, is left out; a loss like that has ended the run
+    history = [
+        {name: entry[name] for name in wanted if math.isfinite(entry.get(name, math.inf))}
+        for entry in state.log_history
+    ]
     points = once(point for point in history if "loss" in point or "eval_loss" in point)
     best_step = int(state.best_model_checkpoint.rsplit("-", 1)[1]) if state.best_model_checkpoint else None
     result = {
